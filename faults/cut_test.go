@@ -1,0 +1,176 @@
+package faults
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mqtthil/harness/timeline"
+)
+
+func TestCut(t *testing.T) {
+	t.Parallel()
+	first, second, third := publishPacket(1, "one"), publishPacket(2, "two"), publishPacket(3, "three")
+	type place struct {
+		Place
+		passes int // bytes of the second packet
+		text   string
+		action string
+	}
+	places := []place{
+		{Before, 0, "before", "before the packet"},
+		{After, len(second), "after", "after the packet"},
+		{AtByte(len(second) + 5), len(second), "at byte 15 of", "at byte 15"},
+	}
+	for n := 1; n <= len(second); n++ {
+		places = append(places, place{AtByte(n), n, fmt.Sprintf("at byte %d of", n), fmt.Sprintf("at byte %d", n)})
+	}
+	for _, how := range []Ending{FIN, RST} {
+		for _, where := range places {
+			t.Run(fmt.Sprintf("%s %s", how, where.action), func(t *testing.T) {
+				t.Parallel()
+				bothWays(t, func(t *testing.T, s *setup, w way) {
+					s.proxy.Add(Cut(w.publish.WithID(2), where.Place, how))
+					w.sender.write(first, second, third)
+					w.receiver.wantRest(how, first, second[:where.passes])
+					w.sender.wantRest(how)
+					w.sender.Close()
+					w.receiver.Close()
+
+					w.wantFault(s, 2, timeline.Fault{
+						Rule: 1,
+						Text: fmt.Sprintf("cut with %s %s 1st PUBLISH id 2 %s",
+							strings.ToUpper(string(how)), where.text, w.direction),
+						Action: fmt.Sprintf("cut %s %s", how, where.action),
+					})
+					if where.passes == len(second) {
+						w.wantExits(s, 1, 2)
+					} else {
+						w.wantExits(s, 1)
+					}
+					s.waitForClose(timeline.ReachedDevice, string(how))
+					s.waitForClose(timeline.ReachedBroker, string(how))
+					wantPart(s, w, second, where.passes)
+				})
+			})
+		}
+	}
+}
+
+// wantPart checks that the part of a packet that passed is in the record.
+func wantPart(s *setup, w way, packet []byte, passed int) {
+	s.t.Helper()
+	var got []timeline.Event
+	for _, e := range s.rec.Events() {
+		if e.Kind == timeline.KindRaw && e.Point == w.direction.exit() {
+			got = append(got, e)
+		}
+	}
+	if passed == 0 || passed == len(packet) {
+		if len(got) > 0 {
+			s.t.Errorf("recorded a part of the packet: %+v", got)
+		}
+		return
+	}
+	text := fmt.Sprintf("the first %d of 10 bytes of PUBLISH id 2 QoS 1 t (3 bytes)", passed)
+	if len(got) != 1 || !slices.Equal(got[0].Data, packet[:passed]) || got[0].Text != text {
+		s.t.Errorf("recorded %+v, want % x, %q", got, packet[:passed], text)
+	}
+}
+
+// The connection after a cut is a new one, with a number of its own, and not cut.
+func TestReconnectAfterCut(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, n network) {
+		s := newSetup(t, n)
+		s.proxy.Add(Cut(FromDevice(CONNECT), After, RST))
+		device, broker := s.connect()
+		device.write(connectPacket)
+		broker.wantRest(RST, connectPacket)
+		device.wantRest(RST)
+		if got := s.proxy.Connections(); got != 0 {
+			t.Errorf("%d connections after the cut, want 0", got)
+		}
+		s.connectMQTT()
+		if got := FromDevice(CONNECT).OnConnection(2).Select(s.rec.Events()); len(got) != 1 {
+			t.Errorf("%d CONNECT on connection 2, want 1", len(got))
+		}
+	})
+}
+
+// After FIN the device may still send; that is in the record, and nowhere else. A device that never ends its side is not
+// waited for longer than is polite.
+func TestAfterCutWithFIN(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, n network) {
+		s := newSetup(t, n)
+		armed := s.proxy.Add(Drop(FromDevice(PUBLISH)))
+		device, broker := s.connectMQTT()
+		s.proxy.Add(Cut(FromDevice(PINGREQ), Before, FIN))
+		start := time.Now()
+		device.write([]byte{0xc0, 0})
+		broker.wantRest(FIN)
+		device.wantRest(FIN)
+		if got := s.proxy.Connections(); got != 0 {
+			t.Errorf("%d connections after the cut, want 0", got)
+		}
+		device.write(publishPacket(1, "x"))
+		synctest.Wait()
+		if got := len(FromDevice(PUBLISH).Select(s.rec.Events())); got != 1 {
+			t.Errorf("%d PUBLISH recorded, want 1", got)
+		}
+		if armed.Fired() != 0 {
+			t.Error("a rule acted on a packet that could not go anywhere")
+		}
+		broker.Close()
+		time.Sleep(patience - time.Second)
+		device.write(publishPacket(2, "x"))
+		time.Sleep(time.Second)
+		device.write(publishPacket(3, "x")) // its answer is RST
+		synctest.Wait()
+		if _, err := device.Write(publishPacket(4, "x")); err == nil {
+			t.Errorf("the device still has a connection after %s", time.Since(start))
+		}
+		if got := len(FromDevice(PUBLISH).Select(s.rec.Events())); got != 2 {
+			t.Errorf("%d PUBLISH recorded, want 2", got)
+		}
+	})
+}
+
+// A cut must not wait for a peer that does not read.
+func TestCutWhileWriting(t *testing.T) {
+	t.Parallel()
+	for _, how := range []Ending{FIN, RST} {
+		t.Run(string(how), func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, n network) {
+				s := newSetup(t, n)
+				device, broker := s.connectMQTT()
+				stuck := make(chan struct{})
+				go func() {
+					defer close(stuck)
+					for {
+						if _, err := broker.Write(publishPacket(1, strings.Repeat("x", 100))); err != nil {
+							return
+						}
+					}
+				}()
+				synctest.Wait() // the device's buffer is full
+				s.proxy.Add(Cut(FromDevice(PINGREQ), Before, how))
+				start := time.Now()
+				device.write([]byte{0xc0, 0})
+				<-stuck
+				limit := time.Duration(0)
+				if how == FIN {
+					limit = patience
+				}
+				if got := time.Since(start); got > limit {
+					t.Errorf("the broker learned of it after %s, want at most %s", got, limit)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,44 @@
+package faults
+
+import "mqtthil/harness/timeline"
+
+// Direction is the way that a packet goes through the proxy.
+type Direction byte
+
+// The two directions.
+const (
+	DeviceToBroker Direction = iota + 1
+	BrokerToDevice
+)
+
+// String says it from the device's point of view, as the texts of rules do.
+func (d Direction) String() string {
+	if d == DeviceToBroker {
+		return "from the device"
+	}
+	return "to the device"
+}
+
+// entry is where traffic of the direction comes in.
+func (d Direction) entry() timeline.Point {
+	if d == DeviceToBroker {
+		return timeline.LeftDevice
+	}
+	return timeline.LeftBroker
+}
+
+// exit is where traffic of the direction goes out.
+func (d Direction) exit() timeline.Point {
+	if d == DeviceToBroker {
+		return timeline.ReachedBroker
+	}
+	return timeline.ReachedDevice
+}
+
+// atDevice is the one of the two points that is on the device's side.
+func (d Direction) atDevice() timeline.Point {
+	if d == DeviceToBroker {
+		return timeline.LeftDevice
+	}
+	return timeline.ReachedDevice
+}

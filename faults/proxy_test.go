@@ -1,0 +1,231 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"mqtthil/harness/timeline"
+)
+
+func TestDisconnect(t *testing.T) {
+	t.Parallel()
+	for _, how := range []Ending{FIN, RST} {
+		t.Run(string(how), func(t *testing.T) {
+			t.Parallel()
+			onBoth(t, func(t *testing.T, n network) {
+				s := newSetup(t, n)
+				var peers []*peer
+				for range 3 {
+					device, broker := s.connectMQTT()
+					peers = append(peers, device, broker)
+				}
+				if got := s.proxy.Connections(); got != 3 {
+					t.Errorf("%d connections, want 3", got)
+				}
+				s.proxy.Disconnect(how)
+				if got := s.proxy.Connections(); got != 0 {
+					t.Errorf("%d connections after Disconnect, want 0", got)
+				}
+				for _, p := range peers {
+					p.wantRest(how)
+					p.Close()
+				}
+				want := timeline.Fault{Text: "end every connection with " + strings.ToUpper(string(how)), Action: "cut " + string(how)}
+				faults := s.waitFor("fault", ofKind(timeline.KindFault))
+				faults = slices.DeleteFunc(slices.Clone(faults), func(e timeline.Event) bool { return e.Kind != timeline.KindFault })
+				if len(faults) != 1 || *faults[0].Fault != want {
+					t.Errorf("recorded %+v, want %+v", faults, want)
+				}
+				closed := 0
+				for _, e := range s.rec.Events() {
+					if e.Kind == timeline.KindClose && e.Text == string(how) &&
+						(e.Point == timeline.ReachedDevice || e.Point == timeline.ReachedBroker) {
+						closed++
+					}
+				}
+				if closed != 6 {
+					t.Errorf("%d sides recorded as ended by the proxy, want 6:\n%s", closed, s.record())
+				}
+				s.connectMQTT()
+			})
+		})
+	}
+}
+
+// Close ends a connection whatever state it is in; in a bubble a goroutine that is left behind fails the test.
+func TestClose(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name    string
+		prepare func(s *setup, device, broker *peer)
+	}{
+		{"idle", func(*setup, *peer, *peer) {}},
+		{"half closed", func(_ *setup, device, broker *peer) {
+			device.fin()
+			broker.wantRest(FIN)
+		}},
+		{"closed", func(_ *setup, device, broker *peer) {
+			device.fin()
+			broker.fin()
+			broker.wantRest(FIN)
+			device.wantRest(FIN)
+		}},
+		{"inside a packet", func(_ *setup, device, _ *peer) { device.write([]byte{0x30, 9, 0}) }},
+		{"after Disconnect", func(s *setup, _, _ *peer) { s.proxy.Disconnect(FIN) }},
+		{"not read", func(_ *setup, device, _ *peer) {
+			go func() {
+				for {
+					if _, err := device.Write(publishPacket(1, strings.Repeat("x", 100))); err != nil {
+						return
+					}
+				}
+			}()
+			synctest.Wait()
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, n network) {
+				s := newSetup(t, n)
+				device, broker := s.connectMQTT()
+				test.prepare(s, device, broker)
+				s.proxy.Close()
+				s.proxy.Close()
+				if got := s.proxy.Connections(); got != 0 {
+					t.Errorf("%d connections after Close, want 0", got)
+				}
+				if conn, err := n.dial(t.Context(), s.address); err == nil {
+					conn.Close()
+					t.Error("still listening after Close")
+				}
+			})
+		})
+	}
+}
+
+// A polite end must stay one in the record when Close comes right after it.
+func TestCloseAddsNothingToAFinishedConnection(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, n network) {
+		s := newSetup(t, n)
+		device, broker := s.connectMQTT()
+		device.fin()
+		broker.wantRest(FIN)
+		broker.fin()
+		device.wantRest(FIN)
+		s.proxy.Close()
+		want := []string{"close left-device fin", "close reached-broker fin", "close left-broker fin", "close reached-device fin"}
+		if got := s.lines(ofKind(timeline.KindClose)); !slices.Equal(got, want) {
+			t.Errorf("closed by %q, want %q", got, want)
+		}
+	})
+}
+
+func TestServeAfterClose(t *testing.T) {
+	t.Parallel()
+	proxy := New(timeline.NewRecorder(nil), nil)
+	proxy.Close()
+	l, err := loopback().listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := proxy.Serve(l); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener gives %v, want it closed", err)
+	}
+}
+
+// A listener that fails is the caller's business, and says which it is.
+func TestServeFails(t *testing.T) {
+	t.Parallel()
+	proxy := New(timeline.NewRecorder(nil), nil)
+	defer proxy.Close()
+	l, err := loopback().listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+	if err := proxy.Serve(l); !errors.Is(err, net.ErrClosed) || !strings.Contains(err.Error(), l.Addr().String()) {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+// One proxy can have several front doors.
+func TestServeOnSeveralListeners(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, n network) {
+		s := newSetup(t, n)
+		second := s.listen()
+		served := make(chan error, 1)
+		go func() { served <- s.proxy.Serve(second) }()
+		s.connectMQTT()
+		s.address = second.Addr().String()
+		s.connectMQTT()
+		if got := FromDevice(CONNECT).OnConnection(2).Select(s.rec.Events()); len(got) != 1 {
+			t.Errorf("%d CONNECT on connection 2, want 1", len(got))
+		}
+		s.proxy.Close()
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
+// Without TCP's ways of ending a connection the record could not be trusted.
+func TestRefusesPlainConnections(t *testing.T) {
+	t.Parallel()
+	t.Run("device", func(t *testing.T) {
+		t.Parallel()
+		inBubble(t, func(t *testing.T, n network) {
+			s := newSetup(t, n)
+			front := s.listen()
+			served := make(chan error)
+			go func() { served <- s.proxy.Serve(plainListener{front}) }()
+			conn, err := n.dial(t.Context(), front.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			newPeer(t, conn).wantRest(FIN)
+			if err := <-served; err == nil || !strings.Contains(err.Error(), "faults.plain has no CloseWrite") {
+				t.Errorf("Serve: %v", err)
+			}
+		})
+	})
+	t.Run("broker", func(t *testing.T) {
+		t.Parallel()
+		inBubble(t, func(t *testing.T, n network) {
+			back := n.dial
+			n.dial = func(ctx context.Context, address string) (net.Conn, error) {
+				conn, err := back(ctx, address)
+				return plain{conn}, err
+			}
+			s := newSetup(t, n)
+			conn, err := back(t.Context(), s.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			newPeer(t, conn).wantRest(RST)
+			closed := s.lines(ofKind(timeline.KindClose))
+			if !strings.Contains(closed[0], "faults.plain has no CloseWrite") {
+				t.Errorf("closed by %q", closed)
+			}
+		})
+	})
+}
+
+// plain hides all methods but those of net.Conn.
+type plain struct{ net.Conn }
+
+type plainListener struct{ net.Listener }
+
+func (l plainListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	return plain{conn}, err
+}
