@@ -1,0 +1,63 @@
+package judge
+
+import "testing"
+
+func TestPacketIdentifiers(t *testing.T) {
+	on, clean := connected(1, connect(false)), connected(1, connect(true)) // events 0 to 2
+	try(t, "packet-identifiers", []trial{
+		{"sound", record(on, left(1, publish(1, 1, "a")), left(1, subscribe(2, "t")), left(1, publish(3, 2, "b")),
+			left(1, publish(0, 0, "c"))), nil},
+		{"zero", record(on, left(1, publish(0, 1, "a")), left(1, subscribe(0, "t")), left(1, unsubscribe(0, "t"))),
+			[]string{"MQTT-2.3.1-1 [3]", "MQTT-2.3.1-1 [4]", "MQTT-2.3.1-1 [5]"}},
+
+		{"in use by a message", record(on, left(1, publish(1, 1, "a")), left(1, publish(1, 1, "b"))),
+			[]string{"MQTT-2.3.1-2 [3 4]"}},
+		{"in use by SUBSCRIBE", record(on, left(1, subscribe(1, "t")), left(1, publish(1, 1, "b"))),
+			[]string{"MQTT-2.3.1-2 [3 4]"}},
+		{"SUBSCRIBE in use by a message", record(on, left(1, publish(1, 2, "a")), left(1, subscribe(1, "t"))),
+			[]string{"MQTT-2.3.1-2 [3 4]"}},
+		{"in use by another SUBSCRIBE", record(on, left(1, subscribe(1, "t")), left(1, subscribe(1, "u"))),
+			[]string{"MQTT-2.3.1-2 [3 4]"}},
+		{"free after each acknowledgement", record(on,
+			left(1, publish(1, 1, "a")), reached(1, ack("PUBACK", 1)),
+			left(1, publish(1, 2, "b")), reached(1, ack("PUBREC", 1)), left(1, release(1)), reached(1, ack("PUBCOMP", 1)),
+			left(1, subscribe(1, "t")), reached(1, ack("SUBACK", 1)),
+			left(1, unsubscribe(1, "t")), reached(1, ack("UNSUBACK", 1)),
+			left(1, publish(1, 1, "c"))), nil},
+		{"not free after PUBREC", record(on, left(1, publish(1, 2, "a")), reached(1, ack("PUBREC", 1)),
+			left(1, release(1)), left(1, publish(1, 2, "b"))), []string{"MQTT-2.3.1-2 [3 6]"}},
+		{"not free after the acknowledgement of another packet", record(on, left(1, publish(1, 1, "a")),
+			reached(1, ack("SUBACK", 1)), left(1, publish(1, 1, "b"))), []string{"MQTT-2.3.1-2 [3 5]"}},
+		{"sent again", record(on, left(1, publish(1, 1, "a")), left(1, again(publish(1, 1, "a"))),
+			left(1, subscribe(2, "t")), left(1, subscribe(2, "t"))), nil},
+		{"sent again without DUP is for another judge", record(on, left(1, publish(1, 1, "a")),
+			left(1, publish(1, 1, "a"))), nil},
+		{"sent again after its acknowledgement takes nothing", record(on, left(1, publish(1, 1, "a")),
+			reached(1, ack("PUBACK", 1)), left(1, again(publish(1, 1, "a"))), left(1, publish(1, 1, "b"))), nil},
+		{"in use over a reconnect", record(on, left(1, publish(1, 1, "a")), closed(1), connected(2, connect(false)),
+			left(2, publish(1, 1, "b"))), []string{"MQTT-2.3.1-2 [3 8]"}},
+		{"free with a clean session", record(on, left(1, publish(1, 1, "a")), closed(1), connected(2, connect(true)),
+			left(2, publish(1, 1, "b"))), nil},
+		{"free after a clean session", record(clean, left(1, publish(1, 1, "a")), closed(1),
+			connected(2, connect(false)), left(2, publish(1, 1, "b"))), nil},
+		{"free after a reset", record(on, left(1, publish(1, 1, "a")), reset(), connected(2, connect(false)),
+			left(2, publish(1, 1, "b"))), nil},
+
+		{"answers", record(on, reached(1, publish(5, 1, "a")), left(1, ack("PUBACK", 5)),
+			reached(1, publish(6, 2, "b")), left(1, ack("PUBREC", 6)),
+			left(1, publish(7, 2, "c")), left(1, release(7))), nil},
+		{"answers to nothing", record(on, left(1, ack("PUBACK", 5)), left(1, ack("PUBREC", 6)), left(1, release(7))),
+			[]string{"MQTT-2.3.1-6 [3]", "MQTT-2.3.1-6 [4]", "MQTT-2.3.1-6 [5]"}},
+		{"answer to the next identifier", record(on, reached(1, publish(5, 1, "a")), left(1, ack("PUBACK", 6))),
+			[]string{"MQTT-2.3.1-6 [4]"}},
+		{"answer on the next connection", record(on, reached(1, publish(5, 1, "a")), closed(1),
+			connected(2, connect(false)), left(2, ack("PUBACK", 5))), nil},
+		{"answer in the next clean session", record(on, reached(1, publish(5, 1, "a")), closed(1),
+			connected(2, connect(true)), left(2, ack("PUBACK", 5))), []string{"MQTT-2.3.1-6 [8]"}},
+		{"answer after the reset was recorded", record(on, reached(1, publish(5, 1, "a")), reset(),
+			left(1, ack("PUBACK", 5))), nil},
+		{"answer to what cannot be read", record(on, reached(1, unreadable(publish(5, 1, "a"))),
+			left(1, ack("PUBACK", 5))), nil},
+		{"PUBREL for a PUBREC that belongs to nothing", record(on, reached(1, ack("PUBREC", 7)), left(1, release(7))), nil},
+	})
+}
