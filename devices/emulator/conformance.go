@@ -1,0 +1,331 @@
+package emulator
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+
+	"mqtthil/devices/espmqtt"
+)
+
+// Tags of the application's log lines: its own, and that of the lines that its original does not print.
+const (
+	appTag       = "mqtt_conformance"
+	extensionTag = "mqtthil"
+)
+
+// conformance is Espressif's MQTT conformance application: one client, driven by console commands, whose events are
+// printed. Beyond the original it reads the whole client configuration and prints the lines with extensionTag.
+type conformance struct {
+	power *power
+
+	mu     sync.Mutex // the power may go while a command runs
+	client *espmqtt.Client
+}
+
+// command runs a command. It says whether there is such a command, and whether it succeeded.
+func (a *conformance) command(name string, arguments []string) (known, ok bool) {
+	commands := map[string]struct {
+		arguments int
+		run       func([]string) bool
+	}{
+		"init":        {1, a.init},
+		"config":      {1, a.config},
+		"start":       {0, a.start},
+		"stop":        {0, a.stop},
+		"disconnect":  {0, a.disconnect},
+		"reconnect":   {0, a.reconnect},
+		"destroy":     {0, a.destroy},
+		"subscribe":   {2, a.subscribe},
+		"unsubscribe": {1, a.unsubscribe},
+		"publish":     {6, a.publish},
+		"outbox":      {0, a.outbox},
+	}
+	c, known := commands[name]
+	if !known {
+		return false, false
+	}
+	if len(arguments) != c.arguments {
+		a.power.write(fmt.Sprintf("%s: takes %d arguments, not %d\r\n", name, c.arguments, len(arguments)))
+		return true, false
+	}
+	if name != "init" && name != "destroy" && a.client == nil {
+		a.log('E', "MQTT client not initialized, call init first")
+		return true, false
+	}
+	return true, c.run(arguments)
+}
+
+func (a *conformance) log(level byte, format string, arguments ...any) {
+	a.power.log(level, appTag, fmt.Sprintf(format, arguments...))
+}
+
+func (a *conformance) extension(format string, arguments ...any) {
+	a.power.log('I', extensionTag, fmt.Sprintf(format, arguments...))
+}
+
+// powerOff takes the client's power away; it returns when the client's task has ended.
+func (a *conformance) powerOff() {
+	a.mu.Lock()
+	client := a.client
+	a.mu.Unlock()
+	if client != nil {
+		client.PowerOff()
+	}
+}
+
+// blob decodes base64 of a JSON object.
+func (a *conformance) blob(encoded string) (map[string]json.RawMessage, bool) {
+	text, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		a.log('E', "json config: base64 decode failed")
+		return nil, false
+	}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(text, &object); err != nil {
+		a.log('E', "json config: %s", err)
+		return nil, false
+	}
+	return object, true
+}
+
+// clientConfig reads the mqtt_config of a blob.
+func (a *conformance) clientConfig(raw json.RawMessage) (config espmqtt.Config, ok bool) {
+	if err := json.Unmarshal(raw, &config); err != nil {
+		a.log('E', "json config: %s", err)
+		return config, false
+	}
+	return config, true
+}
+
+func (a *conformance) init(arguments []string) bool {
+	if a.client != nil {
+		a.log('W', "MQTT client already initialized")
+		return true
+	}
+	object, ok := a.blob(arguments[0])
+	if !ok {
+		a.log('E', "Invalid JSON config")
+		return false
+	}
+	raw, ok := object["mqtt_config"]
+	if !ok {
+		a.log('E', "init requires mqtt client config")
+		return false
+	}
+	config, ok := a.clientConfig(raw)
+	if !ok {
+		a.log('E', "Invalid JSON config")
+		return false
+	}
+	options := a.power.board.options
+	environment := espmqtt.Environment{
+		MAC:    options.MAC,
+		Random: rand.New(rand.NewPCG(a.power.random.Uint64(), a.power.random.Uint64())),
+		Dial:   a.power.dial,
+		Log:    a.power.log,
+	}
+	client, err := espmqtt.New(config, *options.Kconfig, environment, a.handle, options.Defects...)
+	if err != nil {
+		a.log('E', "Failed to initialize client")
+		return false
+	}
+	a.mu.Lock()
+	a.client = client
+	a.mu.Unlock()
+	a.log('I', "Mqtt client initialized")
+	return true
+}
+
+func (a *conformance) config(arguments []string) bool {
+	object, ok := a.blob(arguments[0])
+	raw, known := object["mqtt_config"]
+	if !ok || !known || len(object) != 1 {
+		a.log('E', "Failed to parse json config")
+		return false
+	}
+	config, ok := a.clientConfig(raw)
+	if !ok {
+		a.log('E', "Failed to parse json config")
+		return false
+	}
+	return a.client.SetConfig(config) == nil
+}
+
+func (a *conformance) start([]string) bool {
+	if err := a.client.Start(); err != nil {
+		a.log('E', "Failed to start mqtt client task")
+		return false
+	}
+	a.log('I', "Mqtt client started")
+	return true
+}
+
+func (a *conformance) stop([]string) bool {
+	if err := a.client.Stop(); err != nil {
+		a.log('E', "Failed to stop mqtt client task")
+		return false
+	}
+	a.log('I', "Mqtt client stopped")
+	return true
+}
+
+func (a *conformance) disconnect([]string) bool {
+	if err := a.client.Disconnect(); err != nil {
+		a.log('E', "Failed to request disconnection")
+		return false
+	}
+	a.log('I', "Mqtt client disconnected")
+	return true
+}
+
+func (a *conformance) reconnect([]string) bool {
+	if err := a.client.Reconnect(); err != nil {
+		a.log('E', "Failed to request reconnection")
+		return false
+	}
+	a.log('I', "Mqtt client will reconnect")
+	return true
+}
+
+func (a *conformance) destroy([]string) bool {
+	if a.client == nil {
+		return true
+	}
+	if err := a.client.Destroy(); err != nil {
+		return false
+	}
+	a.mu.Lock()
+	a.client = nil
+	a.mu.Unlock()
+	a.log('I', "mqtt client for tests destroyed")
+	return true
+}
+
+func (a *conformance) subscribe(arguments []string) bool {
+	qos, ok := a.number(arguments[1])
+	if !ok {
+		return false
+	}
+	id := a.client.Subscribe(arguments[0], qos)
+	return a.requested("Subscribe", id)
+}
+
+func (a *conformance) unsubscribe(arguments []string) bool {
+	return a.requested("Unsubscribe", a.client.Unsubscribe(arguments[0]))
+}
+
+func (a *conformance) publish(arguments []string) bool {
+	var numbers [4]int
+	for i := range numbers {
+		n, ok := a.number(arguments[2+i])
+		if !ok {
+			return false
+		}
+		numbers[i] = n
+	}
+	repetitions, qos, retain, enqueue := numbers[0], numbers[1], numbers[2] != 0, numbers[3] != 0
+	if repetitions < 0 || repetitions*len(arguments[1]) > payloadLimit {
+		a.log('E', "Invalid pattern repetitions")
+		return false
+	}
+	payload := []byte(strings.Repeat(arguments[1], repetitions))
+	if enqueue {
+		return a.requested("Publish", a.client.Enqueue(arguments[0], payload, qos, retain, true))
+	}
+	return a.requested("Publish", a.client.Publish(arguments[0], payload, qos, retain))
+}
+
+// payloadLimit is the largest payload, in bytes, for which a board has the memory.
+const payloadLimit = 1 << 18
+
+// requested reports what a call that sends a message returned.
+func (a *conformance) requested(what string, id int) bool {
+	if id < 0 {
+		a.log('E', "%s failed, msg_id=%d", what, id)
+		return false
+	}
+	a.log('I', "%s requested, msg_id=%d", what, id)
+	return true
+}
+
+func (a *conformance) outbox([]string) bool {
+	a.extension("OUTBOX size=%d", a.client.OutboxSize())
+	return true
+}
+
+func (a *conformance) number(text string) (int, bool) {
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		a.power.write(fmt.Sprintf("%q is not a number\r\n", text))
+	}
+	return n, err == nil
+}
+
+// handle prints an event.
+func (a *conformance) handle(e espmqtt.Event) {
+	switch e.ID {
+	case espmqtt.EventBeforeConnect:
+		a.extension("MQTT_EVENT_BEFORE_CONNECT")
+		a.log('I', "Other event id:%d", e.ID)
+	case espmqtt.EventDeleted:
+		a.extension("MQTT_EVENT_DELETED, msg_id=%d", e.MessageID)
+		a.log('I', "Other event id:%d", e.ID)
+	case espmqtt.EventConnected:
+		present := 0
+		if e.SessionPresent {
+			present = 1
+		}
+		a.log('I', "MQTT_EVENT_CONNECTED session_present=%d", present)
+	case espmqtt.EventDisconnected:
+		a.log('I', "MQTT_EVENT_DISCONNECTED")
+	case espmqtt.EventSubscribed:
+		if e.Error.Type == espmqtt.ErrorSubscribeFailed {
+			a.log('W', "MQTT_EVENT_SUBSCRIBE_FAILED msg_id=%d", e.MessageID)
+		} else {
+			a.log('I', "MQTT_EVENT_SUBSCRIBED, msg_id=%d", e.MessageID)
+		}
+		if len(e.Data) > 0 {
+			a.log('I', "MQTT_EVENT_SUBSCRIBED data_len=%d return_code=0x%02x", len(e.Data), e.Data[0])
+		}
+	case espmqtt.EventUnsubscribed:
+		a.log('I', "MQTT_EVENT_UNSUBSCRIBED, msg_id=%d", e.MessageID)
+	case espmqtt.EventPublished:
+		a.log('I', "MQTT_EVENT_PUBLISHED, msg_id=%d", e.MessageID)
+	case espmqtt.EventData:
+		a.data(e)
+	case espmqtt.EventError:
+		a.failure(e.Error)
+	}
+}
+
+func (a *conformance) data(e espmqtt.Event) {
+	topic := ""
+	if e.Topic != "" {
+		topic = " topic=" + e.Topic
+	}
+	a.log('I', "MQTT_EVENT_DATA%s qos=%d len=%d offset=%d total=%d", topic, e.QoS, len(e.Data), e.Offset, e.TotalLength)
+	if len(e.Data) > 0 {
+		a.log('I', "MQTT_EVENT_DATA_PAYLOAD %s", e.Data)
+	}
+	if e.Offset+len(e.Data) >= e.TotalLength {
+		a.log('I', "MQTT_EVENT_DATA_COMPLETE msg_id=%d total=%d", e.MessageID, e.TotalLength)
+	}
+}
+
+func (a *conformance) failure(e espmqtt.ErrorHandle) {
+	switch e.Type {
+	case espmqtt.ErrorConnectionRefused:
+		a.log('W', "MQTT_EVENT_ERROR CONNECTION_REFUSED code=%d", e.ConnectReturnCode)
+	case espmqtt.ErrorTCPTransport:
+		a.log('E', "MQTT_EVENT_ERROR TCP_TRANSPORT")
+	default:
+		a.log('E', "MQTT_EVENT_ERROR type=%d", e.Type)
+	}
+	a.extension("ERROR type=%d connect_return_code=%d esp_tls_last_esp_err=0x%x esp_tls_stack_err=0x%x cert_flags=0x%x sock_errno=%d",
+		e.Type, e.ConnectReturnCode, e.TLSLastError, e.TLSStackError, e.CertificateFlags, e.SocketErrno)
+}

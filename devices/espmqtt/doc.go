@@ -1,0 +1,9 @@
+// Package espmqtt is a behavioural model of Espressif's esp-mqtt client, release 1.1.0: what it puts on the wire, which
+// events it posts, in which order and when. It is the MQTT client of the emulated ESP32.
+//
+// The model keeps the shape that explains the real client's timing: one task, one loop, at most one inbound packet and
+// one outbox item per iteration, and a sleep that only inbound data ends (see task.go). Comments name the rules of the
+// client's behaviour by id, such as ESP-TASK-03; a rule in the requirement lists has the same id.
+//
+// So far the model speaks MQTT 3.1 and 3.1.1 over plain TCP.
+package espmqtt
