@@ -1,0 +1,186 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"time"
+
+	"mqtthil/broker"
+	"mqtthil/devices"
+	"mqtthil/devices/console"
+	"mqtthil/devices/emulator"
+	"mqtthil/devices/port"
+	"mqtthil/faults"
+	"mqtthil/harness/timeline"
+)
+
+// Bench is what a scenario works with: a device whose way to the broker leads through the fault proxy. A method of it,
+// or of its DUT, that cannot do its work ends the scenario.
+type Bench struct {
+	DUT    *devices.DUT
+	Faults *faults.Proxy
+	Broker *broker.Broker
+	Record *timeline.Recorder
+
+	ctx     context.Context
+	options Options
+	address string   // host:port at which the device reaches the proxy
+	closers []func() // in the order of opening
+}
+
+// open puts the bench together: broker, proxy, device. The faults that a scenario arms first are armed before the
+// device connects, for the device's client is not started yet.
+func (b *Bench) open() {
+	network := b.network()
+	listen := func(host string) net.Listener {
+		l, err := network.listen(host)
+		if err != nil {
+			b.infrastructure("listening at %s: %v", host, err)
+		}
+		return l
+	}
+	var err error
+	if b.Broker, err = broker.New(b.Record, broker.Options{}); err != nil {
+		b.harness("starting the broker: %v", err)
+	}
+	b.closing(func() { _ = b.Broker.Close() })
+	brokerListener := listen(network.host("broker"))
+	if err := b.Broker.Serve(brokerListener); err != nil {
+		b.harness("starting the broker: %v", err)
+	}
+	b.Faults = faults.New(b.Record, func(ctx context.Context) (net.Conn, error) {
+		return network.dial(ctx, "tcp", brokerListener.Addr().String())
+	})
+	proxyListener := listen(network.host(b.options.Listen))
+	b.address = proxyListener.Addr().String()
+	serving := make(chan struct{})
+	go func() {
+		defer close(serving)
+		if err := b.Faults.Serve(proxyListener); err != nil {
+			b.Record.Append(timeline.Event{Kind: timeline.KindHarness, Text: fmt.Sprintf("proxy: %v", err)})
+		}
+	}()
+	b.closing(func() { b.Faults.Close(); <-serving })
+	b.openDevice(network)
+}
+
+// openDevice opens the device's console and waits until the device has booted.
+func (b *Bench) openDevice(network network) {
+	kind, rest, _ := strings.Cut(b.options.Device, ":")
+	options := devices.Options{Fail: b.deviceFailed}
+	var p port.Port
+	run := func() {}
+	var err error
+	switch kind {
+	case Emulated:
+		var uart io.ReadWriter
+		if uart, p, err = network.console(); err != nil {
+			b.infrastructure("making a console: %v", err)
+		}
+		board := emulator.New(uart, emulator.Options{Dial: network.dial, Defects: b.options.defects()})
+		p = emulatedPort{p, board}
+		ended := make(chan struct{})
+		run = func() {
+			go func() {
+				defer close(ended)
+				if err := board.Run(); err != nil {
+					b.Record.Append(timeline.Event{Kind: timeline.KindHarness, Text: fmt.Sprintf("emulated board: %v", err)})
+				}
+			}()
+		}
+		b.closing(func() { closeUART(uart); <-ended })
+	case "exec":
+		if p, err = port.StartProcess(rest); err != nil {
+			b.infrastructure("%v", err)
+		}
+		options.PromptOptional, options.BootTimeout = true, 5*time.Second
+	case "serial":
+		if p, err = port.OpenSerial(rest); err != nil {
+			b.infrastructure("%v", err)
+		}
+	}
+	// The console is listened to before the board starts, or the first lines would be lost.
+	b.DUT = devices.Open(b.ctx, p, console.Espressif{}, b.Record, options)
+	b.closing(func() { _ = b.DUT.Close() })
+	run()
+	if kind == "serial" {
+		b.DUT.Reset()
+		return
+	}
+	b.DUT.AwaitBoot()
+}
+
+// closeUART closes the board's end of the console, which switches the board off.
+func closeUART(uart io.ReadWriter) {
+	if c, ok := uart.(io.Closer); ok {
+		_ = c.Close()
+	}
+}
+
+// emulatedPort is the console of an emulated board, with the board's reset button and power switch.
+type emulatedPort struct {
+	port.Port
+	board *emulator.Board
+}
+
+func (p emulatedPort) Reset(context.Context) error    { p.board.Reset(); return nil }
+func (p emulatedPort) PowerOff(context.Context) error { p.board.PowerOff(); return nil }
+func (p emulatedPort) PowerOn(context.Context) error  { p.board.PowerOn(); return nil }
+
+// deviceFailed ends the scenario with an error of the DUT; whose fault it is, the error says.
+func (b *Bench) deviceFailed(err error) {
+	owner := timeline.OwnerHarness
+	switch {
+	case b.ctx.Err() != nil:
+		b.over()
+	case errors.Is(err, devices.ErrPort):
+		owner = timeline.OwnerInfrastructure
+	case errors.Is(err, devices.ErrNoAnswer), errors.Is(err, devices.ErrRefused):
+		owner = timeline.OwnerDevice
+	}
+	b.fail(owner, err.Error(), b.lastPacket())
+}
+
+// over ends a scenario whose context has ended.
+func (b *Bench) over() {
+	cause := context.Cause(b.ctx)
+	if errors.Is(cause, errInterrupted) {
+		panic(failure{status: timeline.Interrupted, message: cause.Error()})
+	}
+	b.harness("%v: %v", cause, b.options.Budget)
+}
+
+func (b *Bench) fail(owner timeline.Owner, message string, events []int) {
+	panic(failure{timeline.Failed, owner, message, events})
+}
+
+func (b *Bench) harness(format string, arguments ...any) {
+	b.fail(timeline.OwnerHarness, fmt.Sprintf(format, arguments...), nil)
+}
+
+func (b *Bench) infrastructure(format string, arguments ...any) {
+	b.fail(timeline.OwnerInfrastructure, fmt.Sprintf(format, arguments...), nil)
+}
+
+// closing adds what has to be done when the scenario ends.
+func (b *Bench) closing(f func()) { b.closers = append(b.closers, f) }
+
+// close takes the bench down, last opened first.
+func (b *Bench) close() {
+	for i := len(b.closers) - 1; i >= 0; i-- {
+		b.closers[i]()
+	}
+}
+
+// checkFaults fails a scenario whose fault never struck: what it seems to prove, it did not try.
+func (b *Bench) checkFaults() {
+	for _, rule := range b.Faults.Rules() {
+		if rule.Fired() == 0 {
+			b.harness("the fault never struck: %s", rule)
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package harness
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	ginkgotypes "github.com/onsi/ginkgo/v2/types"
+
+	"mqtthil/devices/espmqtt"
+	"mqtthil/harness/requirement"
+	"mqtthil/harness/timeline"
+)
+
+// TimeMode says which clock a scenario runs by.
+type TimeMode string
+
+// The modes.
+const (
+	Virtual TimeMode = "virtual" // device, network and broker in memory, time passes as fast as it can
+	Real    TimeMode = "real"    // TCP, a serial console, and the wall clock
+)
+
+// Emulated is the name of the emulated ESP32 in Options.Device.
+const Emulated = "emulated"
+
+// Options of a run. The zero value runs everything against the emulated device in virtual time.
+type Options struct {
+	Device  string   // emulated, exec:COMMAND or serial:PATH
+	Time    TimeMode // default: virtual for the emulated device, real for any other
+	Defects []string // planted in the emulated device
+	Out     string   // folder that the run's own folder is made in; default out
+
+	Focus, Skip []string // regular expressions over full names, as Ginkgo's
+	LabelFilter string   // in Ginkgo's syntax
+
+	KeepAlive time.Duration // that the scenarios ask for; default 120 s in virtual time, 4 s in real time
+	Listen    string        // address that the device reaches the bench by, in real time; default 127.0.0.1
+	Budget    time.Duration // for one scenario on its own clock; default 1 h in virtual time, 5 min in real time
+
+	Quiet   bool      // say nothing on standard output: an Observer does
+	Command []string  // for the record
+	Started time.Time // default now
+}
+
+// wallBudget bounds a scenario in virtual time on the wall clock: one that takes longer runs without ever waiting.
+const wallBudget = 30 * time.Second
+
+// settle checks the options and fills in the defaults.
+func (o Options) settle() (Options, error) {
+	if o.Device == "" {
+		o.Device = Emulated
+	}
+	if o.Started.IsZero() {
+		o.Started = time.Now()
+	}
+	if o.Out == "" {
+		o.Out = "out"
+	}
+	if o.Listen == "" {
+		o.Listen = "127.0.0.1"
+	}
+	kind, rest, _ := strings.Cut(o.Device, ":")
+	switch {
+	case o.Device == Emulated:
+	case (kind == "exec" || kind == "serial") && rest != "":
+		if o.Time == Virtual {
+			return o, fmt.Errorf("%w: device %q lives in real time; leave --time virtual out", ErrUsage, o.Device)
+		}
+		if len(o.Defects) > 0 {
+			return o, fmt.Errorf("%w: a defect can be planted in the emulated device only, not in %q", ErrUsage, o.Device)
+		}
+		o.Time = Real
+	default:
+		return o, fmt.Errorf("%w: unknown device %q; it is emulated, exec:COMMAND or serial:PATH", ErrUsage, o.Device)
+	}
+	switch o.Time {
+	case "":
+		o.Time = Virtual
+	case Virtual, Real:
+	default:
+		return o, fmt.Errorf("%w: unknown time %q; it is virtual or real", ErrUsage, o.Time)
+	}
+	for _, name := range o.Defects {
+		if _, err := espmqtt.ParseDefect(name); err != nil {
+			return o, fmt.Errorf("%w: %w; see mqtthil list defects", ErrUsage, err)
+		}
+	}
+	if o.KeepAlive == 0 {
+		o.KeepAlive = 120 * time.Second
+		if o.Time == Real {
+			o.KeepAlive = 4 * time.Second
+		}
+	}
+	if o.KeepAlive < 2*time.Second || o.KeepAlive > 65535*time.Second || o.KeepAlive%time.Second != 0 {
+		return o, fmt.Errorf("%w: keep alive %v; it is whole seconds from 2s to 65535s", ErrUsage, o.KeepAlive)
+	}
+	if o.Budget == 0 {
+		o.Budget = time.Hour + 10*o.KeepAlive
+		if o.Time == Real {
+			o.Budget = 5*time.Minute + 10*o.KeepAlive
+		}
+	}
+	return o, nil
+}
+
+func (o Options) defects() []espmqtt.Defect {
+	var defects []espmqtt.Defect
+	for _, name := range o.Defects {
+		defects = append(defects, espmqtt.Defect(name))
+	}
+	return defects
+}
+
+// select_ hands the filters to Ginkgo, beside what its own flags say.
+func (o Options) select_(suite *ginkgotypes.SuiteConfig) {
+	suite.FocusStrings = append(suite.FocusStrings, o.Focus...)
+	suite.SkipStrings = append(suite.SkipStrings, o.Skip...)
+	if o.LabelFilter != "" {
+		suite.LabelFilter = o.LabelFilter
+	}
+}
+
+// Client is the name of the client's profile: its requirements and its known deviations.
+const Client = "esp-mqtt"
+
+// info is the environment of the run, for run.json.
+func (o Options) info(seed int64, selected []string, requirements map[string]string) timeline.Run {
+	host, _ := os.Hostname()
+	var profiles []string
+	for _, p := range requirement.Profiles() {
+		profiles = append(profiles, string(p))
+	}
+	return timeline.Run{
+		Tool:         "mqtthil",
+		Version:      Version(),
+		Started:      o.Started,
+		Command:      o.Command,
+		Device:       o.Device,
+		Time:         string(o.Time),
+		Defects:      append([]string{}, o.Defects...),
+		Profiles:     profiles,
+		Seed:         &seed,
+		Go:           runtime.Version(),
+		OS:           runtime.GOOS + "/" + runtime.GOARCH,
+		Host:         host,
+		Requirements: requirements,
+		Selected:     selected,
+	}
+}
+
+// Version is the version of the module that this program was built from.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	i := slices.IndexFunc(info.Settings, func(s debug.BuildSetting) bool { return s.Key == "vcs.revision" })
+	if i >= 0 && (info.Main.Version == "" || info.Main.Version == "(devel)") {
+		return "(devel) " + info.Settings[i].Value
+	}
+	return info.Main.Version
+}
+
+// writeInfo writes run.json, whole or not at all.
+func (r *Run) writeInfo() error {
+	data, err := json.MarshalIndent(r.info, "", "  ")
+	if err != nil {
+		return fmt.Errorf("run.json: %w", err)
+	}
+	path := filepath.Join(r.folder, "run.json")
+	if err := os.WriteFile(path+".new", append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("%w: %w", ErrInfrastructure, err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("%w: %w", ErrInfrastructure, err)
+	}
+	return nil
+}

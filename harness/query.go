@@ -1,0 +1,135 @@
+package harness
+
+import (
+	"fmt"
+	"strings"
+
+	"mqtthil/faults"
+	"mqtthil/harness/timeline"
+)
+
+// Events are events of a record, in its order.
+type Events []timeline.Event
+
+// String is the events for a message, a line each.
+func (e Events) String() string {
+	if len(e) == 0 {
+		return "nothing"
+	}
+	const most = 20
+	lines := []string{fmt.Sprintf("%d:", len(e))}
+	for i, event := range e {
+		if i == most {
+			lines = append(lines, fmt.Sprintf("and %d more", len(e)-most))
+			break
+		}
+		lines = append(lines, fmt.Sprintf("%9.3f s  %s", event.At.Seconds(), summary(event)))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// GomegaString is what the messages of Gomega's own matchers show.
+func (e Events) GomegaString() string { return e.String() }
+
+// summary is an event in a few words.
+func summary(e timeline.Event) string {
+	switch {
+	case e.Packet != nil:
+		return e.Packet.String()
+	case e.Device != nil:
+		text := e.Device.Name
+		for _, key := range []string{"msg_id", "topic", "len", "offset", "total", "session_present"} {
+			if value, ok := e.Device.Fields[key]; ok && value != "" {
+				text += fmt.Sprintf(" %s=%s", key, value)
+			}
+		}
+		return text
+	case e.Broker != nil:
+		return strings.TrimSpace(fmt.Sprintf("broker: %s %s %s", e.Broker.Hook, e.Broker.Topic, e.Broker.Text))
+	}
+	return strings.TrimSpace(string(e.Kind) + " " + e.Text)
+}
+
+// seqs are the positions of the events in the record.
+func (e Events) seqs() []int {
+	var seqs []int
+	for _, event := range e {
+		seqs = append(seqs, event.Seq)
+	}
+	return seqs
+}
+
+// Query picks events from a record.
+type Query struct {
+	text string
+	pick func(Events) Events
+}
+
+// String says what the query picks.
+func (q Query) String() string { return q.text }
+
+// Packets picks packets at the device's side of the proxy: what the device really sent, what it really got.
+func Packets(m faults.Match) Query {
+	return Query{m.String(), func(e Events) Events { return m.Select(e) }}
+}
+
+// Reports picks events that the device reported on its console, such as MQTT_EVENT_PUBLISHED; fields are pairs of name
+// and value that the event must have, such as "msg_id", 17.
+func Reports(name string, fields ...any) Query {
+	return Query{describeFields(name, fields), func(events Events) Events {
+		return events.where(func(e timeline.Event) bool {
+			if e.Kind != timeline.KindDevice || e.Device.Name != name {
+				return false
+			}
+			for i := 0; i+1 < len(fields); i += 2 {
+				if e.Device.Fields[fmt.Sprint(fields[i])] != fmt.Sprint(fields[i+1]) {
+					return false
+				}
+			}
+			return true
+		})
+	}}
+}
+
+func describeFields(name string, fields []any) string {
+	text := name
+	for i := 0; i+1 < len(fields); i += 2 {
+		text += fmt.Sprintf(" %v=%v", fields[i], fields[i+1])
+	}
+	return text + " of the device"
+}
+
+// BrokerHooks picks calls of a hook of the broker, such as will-sent, on a topic; an empty topic is any.
+func BrokerHooks(hook, topic string) Query {
+	return Query{strings.TrimSpace("broker's " + hook + " " + topic), func(events Events) Events {
+		return events.where(func(e timeline.Event) bool {
+			return e.Kind == timeline.KindBroker && e.Broker.Hook == hook && (topic == "" || e.Broker.Topic == topic)
+		})
+	}}
+}
+
+// Closes picks the ends of connections that the device made.
+func Closes() Query {
+	return Query{"connections closed by the device", func(events Events) Events {
+		return events.where(func(e timeline.Event) bool {
+			return e.Kind == timeline.KindClose && e.Point == timeline.LeftDevice
+		})
+	}}
+}
+
+// Since keeps what happened after an event of the record.
+func (q Query) Since(after timeline.Event) Query {
+	return Query{q.text, func(events Events) Events {
+		return q.pick(events).where(func(e timeline.Event) bool { return e.Seq > after.Seq })
+	}}
+}
+
+func (e Events) where(fits func(timeline.Event) bool) Events {
+	var picked Events
+	for _, event := range e {
+		if fits(event) {
+			picked = append(picked, event)
+		}
+	}
+	return picked
+}
