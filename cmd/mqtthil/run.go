@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"mqtthil/harness"
+	"mqtthil/reports"
+	_ "mqtthil/scenarios" // declares the scenarios
+)
+
+func runCommand() *cobra.Command {
+	var options harness.Options
+	var mode string
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Run scenarios against a device and write the report",
+		Long: `Run scenarios against a device and write the report.
+
+The device is the emulated ESP32 unless --device names another:
+  emulated        the emulated ESP32 with its model of esp-mqtt
+  exec:COMMAND    a program that speaks the conformance console on its standard input and output
+  serial:PATH     a board on a serial port, running Espressif's MQTT conformance application
+
+The emulated device runs in virtual time, where minutes of keep alive take milliseconds, unless
+--time real asks for the wall clock, TCP and a pseudo-terminal. Any other device runs in real time.`,
+		Example: `  mqtthil run
+  mqtthil run --focus 'last will'
+  mqtthil run --label-filter 'fragmentation || covers: containsAny MQTT-3.3.1-1'
+  mqtthil run --defect no-retransmit
+  mqtthil run --time real --keep-alive 2s
+  mqtthil run --device 'exec:./build/mqtt_conformance.elf'
+  mqtthil run --device serial:/dev/ttyUSB0 --listen 192.168.1.10`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			options.Time = harness.TimeMode(mode)
+			options.Command = os.Args
+			options.Quiet = true
+			return run(options)
+		},
+	}
+	f := c.Flags()
+	f.StringVar(&options.Device, "device", harness.Emulated, "the device under test: emulated, exec:COMMAND or serial:PATH")
+	f.StringVar(&mode, "time", "", "virtual or real (default virtual for the emulated device)")
+	f.StringArrayVar(&options.Defects, "defect", nil, "plant a defect in the emulated device (see mqtthil list defects); repeatable")
+	f.StringVar(&options.Out, "out", "out", "folder for the results; the run makes a folder of its own in it")
+	f.StringArrayVar(&options.Focus, "focus", nil, "run only scenarios whose full name fits this regular expression; repeatable")
+	f.StringArrayVar(&options.Skip, "skip", nil, "leave out scenarios whose full name fits this regular expression; repeatable")
+	f.StringVar(&options.LabelFilter, "label-filter", "", "run only scenarios whose labels fit, in Ginkgo's syntax")
+	f.DurationVar(&options.KeepAlive, "keep-alive", 0, "keep alive that scenarios ask for (default 120s in virtual, 4s in real time)")
+	f.StringVar(&options.Listen, "listen", "127.0.0.1", "IP address of this machine that the device connects to, in real time")
+	return c
+}
+
+// run plays the scenarios and writes the report. It leaves the program where virtual time needs a test around it: then
+// the exit code is given there.
+func run(options harness.Options) error {
+	progress := newProgress(os.Stdout)
+	r, err := harness.Prepare(options, progress)
+	if err != nil {
+		return err
+	}
+	var failed error
+	inTest(func(t *testing.T) int {
+		failed = r.Play(t)
+		if err := conclude(r, progress); failed == nil {
+			failed = err
+		}
+		if failed != nil {
+			fmt.Fprintln(os.Stderr, "mqtthil:", failed)
+			return harness.ExitInfrastructure
+		}
+		return r.ExitCode()
+	})
+	return nil
+}
+
+// inTest calls f in a test and ends the program with the exit code that it returns. Virtual time is the testing
+// package's, which has no other door for a program that is not made by go test.
+func inTest(f func(*testing.T) int) {
+	os.Args = os.Args[:1] // the testing package would read the command line as its own
+	testing.Main(
+		func(string, string) (bool, error) { return true, nil },
+		[]testing.InternalTest{{Name: "mqtthil", F: func(t *testing.T) { os.Exit(f(t)) }}},
+		nil, nil)
+}
+
+// conclude writes the report and says how the run went.
+func conclude(r *harness.Run, progress *progress) error {
+	paths, err := reports.Write(r.Folder())
+	if err != nil {
+		return fmt.Errorf("the report: %w; make room and run mqtthil report %s", err, r.Folder())
+	}
+	progress.summary(r)
+	fmt.Printf("report  %s\njunit   %s\nrecord  %s\n", paths.HTML, paths.JUnit, r.Folder())
+	return nil
+}
