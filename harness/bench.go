@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"mqtthil/broker"
@@ -30,6 +31,8 @@ type Bench struct {
 	options Options
 	address string   // host:port at which the device reaches the proxy
 	closers []func() // in the order of opening
+	closed  sync.Once
+	ended   chan struct{} // closed when the scenario's body has ended
 }
 
 // open puts the bench together: broker, proxy, device. The faults that a scenario arms first are armed before the
@@ -142,7 +145,7 @@ func (b *Bench) deviceFailed(err error) {
 	case errors.Is(err, devices.ErrNoAnswer), errors.Is(err, devices.ErrRefused):
 		owner = timeline.OwnerDevice
 	}
-	b.fail(owner, err.Error(), b.lastPacket())
+	b.fail(owner, err.Error(), b.lastPacket(len(b.Record.Events())))
 }
 
 // over ends a scenario whose context has ended.
@@ -169,10 +172,36 @@ func (b *Bench) infrastructure(format string, arguments ...any) {
 // closing adds what has to be done when the scenario ends.
 func (b *Bench) closing(f func()) { b.closers = append(b.closers, f) }
 
-// close takes the bench down, last opened first.
+// close takes the bench down, last opened first. Only the first call does.
 func (b *Bench) close() {
-	for i := len(b.closers) - 1; i >= 0; i-- {
-		b.closers[i]()
+	b.closed.Do(func() {
+		for i := len(b.closers) - 1; i >= 0; i-- {
+			b.closers[i]()
+		}
+	})
+}
+
+// settle waits until the record has been still for a moment: what the device did last may still be on its way over the
+// console, and the judges are to see it.
+func (b *Bench) settle() {
+	const still, most = 100 * time.Millisecond, 2 * time.Second
+	end := time.NewTimer(most)
+	defer end.Stop()
+	for {
+		changed := b.Record.Changed()
+		quiet := time.NewTimer(still)
+		select {
+		case <-changed:
+			quiet.Stop()
+		case <-quiet.C:
+			return
+		case <-end.C:
+			quiet.Stop()
+			return
+		case <-b.ctx.Done():
+			quiet.Stop()
+			b.over()
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	gomega "github.com/onsi/gomega/types"
@@ -145,10 +146,15 @@ func (b *Bench) passed(text string, picked Events) {
 	}})
 }
 
+// failed ends the scenario. The failing check points at the events that it saw, and at the packet that they stem from.
 func (b *Bench) failed(text, message string, picked Events) {
 	seqs := picked.seqs()
-	if len(seqs) == 0 {
-		seqs = b.lastPacket() // nothing to point at but where it should have followed
+	if !slices.ContainsFunc(picked, func(e timeline.Event) bool { return e.Kind == timeline.KindPacket }) {
+		until := len(b.Record.Events())
+		if len(picked) > 0 {
+			until = picked[len(picked)-1].Seq
+		}
+		seqs = append(seqs, b.lastPacket(until)...)
 	}
 	b.Record.Append(timeline.Event{Kind: timeline.KindCheck, Check: &timeline.Check{
 		Text: text, Message: message, Events: seqs,
@@ -156,10 +162,10 @@ func (b *Bench) failed(text, message string, picked Events) {
 	b.fail(timeline.OwnerDevice, text+": "+message, seqs)
 }
 
-// lastPacket is the newest packet at the device's side.
-func (b *Bench) lastPacket() []int {
+// lastPacket is the newest packet at the device's side before a position of the record.
+func (b *Bench) lastPacket(until int) []int {
 	events := b.Record.Events()
-	for i := len(events) - 1; i >= 0; i-- {
+	for i := until - 1; i >= 0; i-- {
 		e := events[i]
 		if e.Kind == timeline.KindPacket && (e.Point == timeline.LeftDevice || e.Point == timeline.ReachedDevice) {
 			return []int{e.Seq}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -106,13 +107,24 @@ func makeFolder(out string, started time.Time) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("%w: the folder for results cannot be written: %w; name another with --out", ErrUsage, err)
 		}
+		linkLatest(out, filepath.Base(folder))
 		return folder, nil
 	}
 }
 
+// linkLatest makes out/latest point to the newest run, where the system has links and nothing else has the name.
+func linkLatest(out, folder string) {
+	link := filepath.Join(out, "latest")
+	if info, err := os.Lstat(link); err == nil && info.Mode()&fs.ModeSymlink == 0 {
+		return
+	}
+	_ = os.Remove(link)
+	_ = os.Symlink(folder, link)
+}
+
 // choose finds out which scenarios the filters select.
 func (r *Run) choose() error {
-	r.options.select_(&r.suite)
+	r.options.narrow(&r.suite)
 	if _, err := ginkgotypes.ParseLabelFilter(r.suite.LabelFilter); err != nil {
 		return fmt.Errorf("%w: label filter %q: %s", ErrUsage, r.suite.LabelFilter, firstLine(err.Error()))
 	}
@@ -150,12 +162,9 @@ func requirementText(id string) string {
 // only where the run as a whole failed: what the scenarios came to is in Results.
 func (r *Run) Play(t *testing.T) error {
 	r.t = t
+	var failer ginkgo.GinkgoTestingT = t
 	if r.options.Quiet {
-		defer func(out any) { formatter.ColorableStdOut = out.(interface{ Write([]byte) (int, error) }) }(formatter.ColorableStdOut)
-		formatter.ColorableStdOut = discard{}
-	}
-	failer := ginkgo.GinkgoTestingT(t)
-	if r.options.Quiet {
+		formatter.ColorableStdOut = io.Discard
 		failer = ignore{}
 	}
 	ginkgo.RunSpecs(failer, "mqtthil", r.suite, r.reporter, ginkgo.AroundNode(func(ctx context.Context) context.Context {
@@ -164,11 +173,6 @@ func (r *Run) Play(t *testing.T) error {
 	r.info.Ended, r.info.Interrupted = time.Now(), r.interrupted
 	return r.writeInfo()
 }
-
-// discard is where Ginkgo's own output goes when the command line shows the progress.
-type discard struct{}
-
-func (discard) Write(p []byte) (int, error) { return len(p), nil }
 
 // ignore is told by Ginkgo that the suite failed; the exit code comes from the verdicts.
 type ignore struct{}

@@ -47,10 +47,12 @@ type Options struct {
 	Quiet   bool      // say nothing on standard output: an Observer does
 	Command []string  // for the record
 	Started time.Time // default now
-}
 
-// wallBudget bounds a scenario in virtual time on the wall clock: one that takes longer runs without ever waiting.
-const wallBudget = 30 * time.Second
+	// wallBudget bounds a scenario in virtual time on the wall clock: one that takes longer runs without ever waiting.
+	wallBudget time.Duration
+	// grace is how long after its budget, on its own clock, a scenario keeps its bench.
+	grace time.Duration
+}
 
 // settle checks the options and fills in the defaults.
 func (o Options) settle() (Options, error) {
@@ -107,6 +109,12 @@ func (o Options) settle() (Options, error) {
 			o.Budget = 5*time.Minute + 10*o.KeepAlive
 		}
 	}
+	if o.wallBudget == 0 {
+		o.wallBudget = 30 * time.Second
+	}
+	if o.grace == 0 {
+		o.grace = 5 * time.Second
+	}
 	return o, nil
 }
 
@@ -118,8 +126,8 @@ func (o Options) defects() []espmqtt.Defect {
 	return defects
 }
 
-// select_ hands the filters to Ginkgo, beside what its own flags say.
-func (o Options) select_(suite *ginkgotypes.SuiteConfig) {
+// narrow hands the filters to Ginkgo, beside what its own flags say.
+func (o Options) narrow(suite *ginkgotypes.SuiteConfig) {
 	suite.FocusStrings = append(suite.FocusStrings, o.Focus...)
 	suite.SkipStrings = append(suite.SkipStrings, o.Skip...)
 	if o.LabelFilter != "" {

@@ -86,11 +86,11 @@ type play struct {
 // not stop the run.
 func (p *play) perform(ctx context.Context, t *testing.T) {
 	done := make(chan failure, 1)
-	limit := wallBudget
+	limit := p.options.wallBudget
 	if p.options.Time == Virtual {
 		go func() { done <- p.inBubble(t) }()
 	} else {
-		limit = p.options.Budget + 30*time.Second // for the end of the scenario itself, which its own budget does not bound
+		limit = p.options.Budget + p.options.wallBudget // what comes after the budget takes time, too
 		go func() { done <- p.onStage(ctx) }()
 	}
 	watchdog := time.NewTimer(limit)
@@ -138,7 +138,7 @@ func (p *play) onStage(ctx context.Context) (outcome failure) {
 	if ctx.Done() != nil { // the user's interrupt
 		var cancel context.CancelCauseFunc
 		outer := ctx
-		ctx, cancel = context.WithCancelCause(outer)
+		ctx, cancel = context.WithCancelCause(context.WithoutCancel(outer))
 		stop := context.AfterFunc(outer, func() { cancel(errInterrupted) })
 		defer stop()
 	}
@@ -156,12 +156,31 @@ func (p *play) onStage(ctx context.Context) (outcome failure) {
 		}
 		outcome = failure{timeline.Failed, timeline.OwnerHarness, fmt.Sprintf("panic: %v\n%s", v, debug.Stack()), nil}
 	}()
-	bench := &Bench{ctx: ctx, options: p.options, Record: recorder}
+	bench := &Bench{ctx: ctx, options: p.options, Record: recorder, ended: make(chan struct{})}
 	defer bench.close()
 	bench.open()
+	// A body that waits for something else than the bench does not see the end of its time. Without the bench nothing
+	// goes on around it, and a bubble comes to a standstill that can be seen.
+	defer context.AfterFunc(ctx, func() {
+		if rest := time.NewTimer(p.options.grace); waitEither(rest.C, bench.ended) {
+			bench.close()
+		}
+	})()
+	defer close(bench.ended)
 	p.body(bench)
+	bench.settle()
 	bench.checkFaults()
 	return failure{status: timeline.Passed}
+}
+
+// waitEither says whether the time came before the end.
+func waitEither(t <-chan time.Time, end <-chan struct{}) bool {
+	select {
+	case <-t:
+		return true
+	case <-end:
+		return false
+	}
 }
 
 // judge holds the record to every judge and comes to the verdict, which it writes as the record's last event.

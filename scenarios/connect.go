@@ -37,10 +37,12 @@ var _ = Describe("Connect:", Label("connect"), func() {
 		FailsOn(espmqtt.ConnectTwice),
 		func(b *Bench) {
 			b.Connect(b.Config())
-			b.DUT.Publish("bench/up", "first", devices.QoS1)
+			id := b.DUT.Publish("bench/up", "first", devices.QoS1)
+			b.Eventually("a message goes out", Reports("MQTT_EVENT_PUBLISHED", "msg_id", id), Some(), 5*time.Second)
 			b.CutConnection(faults.FIN)
 			b.Eventually("the client connects again", Packets(faults.ToDevice(faults.CONNACK)), Times(2), 10*time.Second)
-			b.DUT.Publish("bench/up", "second", devices.QoS1)
+			id = b.DUT.Publish("bench/up", "second", devices.QoS1)
+			b.Eventually("another goes out", Reports("MQTT_EVENT_PUBLISHED", "msg_id", id), Some(), 5*time.Second)
 
 			b.Pause(3 * time.Second)
 			b.Expect("there is one CONNECT on each connection", Packets(faults.FromDevice(faults.CONNECT)), Times(2))

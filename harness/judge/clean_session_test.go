@@ -35,6 +35,8 @@ func TestCleanSession(t *testing.T) {
 			connected(2, connect(false)), left(2, release(2))), nil},
 		{"PUBREL in a clean session", record(kept, left(1, exact), reached(1, ack("PUBREC", 2)), closed(1),
 			connected(2, connect(true)), left(2, release(2))), []string{"MQTT-3.1.2-6 [3 7 9]"}},
+		{"PUBREL for a QoS 1 message is for another judge", record(kept, left(1, hello), closed(1),
+			connected(2, connect(true)), left(2, release(1))), nil},
 		{"PUBREL for a PUBREC in the clean session", record(kept, left(1, exact), closed(1), connected(2, connect(true)),
 			reached(2, ack("PUBREC", 2)), left(2, release(2))), nil},
 	})

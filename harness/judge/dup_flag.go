@@ -27,7 +27,7 @@ func dupFlag(events []timeline.Event) []timeline.Finding {
 
 		switch {
 		case s.reached("PUBACK", "PUBREC", "PUBCOMP"):
-			if before != nil && before.first.on.memory == s.on.memory {
+			if before != nil {
 				before.acknowledged = true
 			}
 			continue

@@ -29,10 +29,15 @@ func TestExactlyOnceDelivery(t *testing.T) {
 			connected(2, connect(true)), reached(2, hello), complete(7)), nil},
 		{"a copy after a reset is new", record(on, reached(1, hello), complete(7), reset(), connected(2, connect(false)),
 			reached(2, again(hello)), complete(7)), nil},
+		{"given again after a reset", record(on, reached(1, hello), reset(), connected(2, connect(false)),
+			reached(2, again(hello)), complete(7), complete(7)), []string{"MQTT-4.3.3-2 [8 10]"}},
 		{"reported late", record(on, reached(1, hello), released, reached(1, hello), complete(7), complete(7)), nil},
 		{"QoS 1 may be given again", record(on, reached(1, publish(7, 1, "a")), complete(7), complete(7)), nil},
 		{"QoS 1 under the same identifier", record(on, reached(1, hello), complete(7), released, reached(1, publish(7, 1, "b")),
 			complete(7), reached(1, publish(7, 1, "b")), complete(7)), nil},
+		{"QoS 1 under an identifier that is not released", record(on, reached(1, hello), complete(7),
+			reached(1, publish(7, 1, "b")), complete(7)), nil},
+		{"report without identifier", record(on, reached(1, publish(0, 2, "a")), nonsense, nonsense), nil},
 		{"unknown message", record(on, complete(8), nonsense), nil},
 	})
 }

@@ -39,11 +39,10 @@ func keepAlive(events []timeline.Event) []timeline.Finding {
 		}
 	}
 	for _, c := range accepted {
-		switch {
-		case c.end == nil:
-			judge(c, events[len(events)-1], "the end of the record")
-		case !c.disconnected():
+		if c.end != nil {
 			judge(c, *c.end, "the end of the connection")
+		} else {
+			judge(c, events[len(events)-1], "the end of the record")
 		}
 	}
 	return findings

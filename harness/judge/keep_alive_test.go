@@ -27,6 +27,8 @@ func TestKeepAlive(t *testing.T) {
 		{"receiving does not count", record(on, 8*time.Second, reached(1, publish(0, 0, "a")), 8*time.Second, ping),
 			[]string{"MQTT-3.1.2-23 [2 4]"}},
 		{"a packet that cannot be read counts", record(on, allowed, left(1, unreadable(ack("PINGREQ", 0))), allowed, ping), nil},
+		{"a second CONNACK", record(on, 8*time.Second, reached(1, timeline.Packet{Type: "CONNACK"}), 8*time.Second, ping),
+			[]string{"MQTT-3.1.2-23 [2 4]"}},
 		{"twice", record(on, tooLong, ping, tooLong, ping), []string{"MQTT-3.1.2-23 [2 3]", "MQTT-3.1.2-23 [3 4]"}},
 		{"silence after the end", record(on, closed(1), time.Hour, opened(9)), nil},
 		{"a packet after the end", record(on, closed(1), time.Hour, ping, time.Hour, opened(9)), nil},

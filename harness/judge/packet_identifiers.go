@@ -80,7 +80,7 @@ func packetIdentifiers(events []timeline.Event) []timeline.Finding {
 func isFresh(owner, p *timeline.Packet) bool {
 	switch {
 	case p.Type == "PUBLISH":
-		return !p.DUP && (owner == nil || owner.Type != p.Type || !sameMessage(owner, p))
+		return !p.DUP && (owner == nil || !sameMessage(owner, p))
 	case owner == nil || owner.Type != p.Type:
 		return true
 	default:

@@ -9,6 +9,7 @@ func TestPacketIdentifiers(t *testing.T) {
 			left(1, publish(0, 0, "c"))), nil},
 		{"zero", record(on, left(1, publish(0, 1, "a")), left(1, subscribe(0, "t")), left(1, unsubscribe(0, "t"))),
 			[]string{"MQTT-2.3.1-1 [3]", "MQTT-2.3.1-1 [4]", "MQTT-2.3.1-1 [5]"}},
+		{"what cannot be read", record(on, left(1, unreadable(publish(0, 1, "a")))), nil},
 
 		{"in use by a message", record(on, left(1, publish(1, 1, "a")), left(1, publish(1, 1, "b"))),
 			[]string{"MQTT-2.3.1-2 [3 4]"}},

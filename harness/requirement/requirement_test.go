@@ -142,14 +142,19 @@ func TestApply(t *testing.T) {
 
 func TestApplyOfAClient(t *testing.T) {
 	t.Parallel()
-	found := []timeline.Finding{{Judge: "clean-session", Requirement: "MQTT-3.1.2-6"}}
-	judged, missing := Apply("esp-mqtt", "any scenario", found)
-	if !strings.HasPrefix(judged[0].Deviation, "ESP-QRK-06: ") || len(missing) > 0 {
-		t.Errorf("esp-mqtt: judged %v, missing %v", judged, missing)
-	}
-	judged, missing = Apply("no such client", "any scenario", found)
-	if judged[0].Deviation != "" || len(missing) > 0 {
-		t.Errorf("a client without table: judged %v, missing %v", judged, missing)
+	for _, d := range Deviations("esp-mqtt") {
+		found := []timeline.Finding{{Judge: d.Judge, Requirement: d.Requirement}}
+		judged, missing := Apply("esp-mqtt", d.Scenario, found)
+		if !strings.HasPrefix(judged[0].Deviation, d.Quirk+": ") || len(missing) > 0 {
+			t.Errorf("%s: judged %v, missing %v", d.Scenario, judged, missing)
+		}
+		if _, missing = Apply("esp-mqtt", d.Scenario, nil); len(missing) != 1 {
+			t.Errorf("%s: without a finding %v is missing", d.Scenario, missing)
+		}
+		judged, missing = Apply("no such client", d.Scenario, found)
+		if judged[0].Deviation != "" || len(missing) > 0 {
+			t.Errorf("a client without table: judged %v, missing %v", judged, missing)
+		}
 	}
 }
 

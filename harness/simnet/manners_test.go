@@ -377,10 +377,11 @@ func TestListening(t *testing.T) {
 		{"Close resets what was not accepted and leaves what was", func(t *testing.T, w *world, l net.Listener) {
 			early := w.connect(t, l)
 			server := w.accept(t, l)
-			queued := w.connect(t, l)
+			queued, silent := w.connect(t, l), w.connect(t, l)
 			mustWrite(t, queued, "unheard")
 			mustClose(t, l)
 			readFails(t, queued, syscall.ECONNRESET)
+			readFails(t, silent, syscall.ECONNRESET)
 			mustWrite(t, early, "heard")
 			mustRead(t, server, "heard")
 		}},

@@ -159,6 +159,32 @@ func TestBacklog(t *testing.T) {
 	}
 }
 
+// TestCloseMeanwhile closes a listener at the worst moments of a dialer and of Accept: no connection may be left in the
+// queue, or handed out, without anybody to serve it.
+func TestCloseMeanwhile(t *testing.T) {
+	t.Parallel()
+	for range 100 { // what comes first is for a select to choose, at random
+		l := &listener{queue: make(chan *Conn, backlog), closed: make(chan struct{})}
+		close(l.closed)
+		dialed, accepted := newPair("dialer:1", "broker:1", nil)
+		if err := l.enqueue(t.Context(), accepted); err != nil {
+			if !errors.Is(err, syscall.ECONNREFUSED) {
+				t.Fatal(err)
+			}
+			accepted.SetLinger(0)
+			accepted.Close()
+		}
+		readFails(t, ready(t, dialed), syscall.ECONNRESET)
+
+		dialed, accepted = newPair("dialer:1", "broker:1", nil)
+		l.queue <- accepted
+		_, err := l.Accept()
+		mustBe(t, err, "accept", net.ErrClosed)
+		l.resetQueued()
+		readFails(t, ready(t, dialed), syscall.ECONNRESET)
+	}
+}
+
 // TestVirtualTime waits for an hour in every operation that can wait.
 func TestVirtualTime(t *testing.T) {
 	t.Parallel()
