@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +127,11 @@ func linkLatest(out, folder string) {
 // choose finds out which scenarios the filters select.
 func (r *Run) choose() error {
 	r.options.narrow(&r.suite)
+	for _, expression := range slices.Concat(r.suite.FocusStrings, r.suite.SkipStrings) {
+		if _, err := regexp.Compile(expression); err != nil {
+			return fmt.Errorf("%w: focus or skip: %w", ErrUsage, err)
+		}
+	}
 	if _, err := ginkgotypes.ParseLabelFilter(r.suite.LabelFilter); err != nil {
 		return fmt.Errorf("%w: label filter %q: %s", ErrUsage, r.suite.LabelFilter, firstLine(err.Error()))
 	}

@@ -171,8 +171,7 @@ func TestCloseMeanwhile(t *testing.T) {
 			if !errors.Is(err, syscall.ECONNREFUSED) {
 				t.Fatal(err)
 			}
-			accepted.SetLinger(0)
-			accepted.Close()
+			refuse(accepted)
 		}
 		readFails(t, ready(t, dialed), syscall.ECONNRESET)
 
