@@ -44,6 +44,10 @@ type Broker struct {
 	// its old connection ends, the old one would remove the session of the new one.
 	handover sync.Mutex
 
+	// retaining is held while a subscription is made and while a retained message is published. Mochi makes the
+	// subscription first and looks for retained messages later, so a message that came between would be sent twice.
+	retaining sync.Mutex
+
 	mu        sync.Mutex
 	closed    bool
 	listeners []net.Listener
@@ -147,6 +151,18 @@ func (b *Broker) ended(c *connection, err error) {
 	}
 }
 
+func (b *Broker) takeRetaining(c *connection) {
+	b.retaining.Lock()
+	c.retaining = true
+}
+
+func (b *Broker) releaseRetaining(c *connection) {
+	if c.retaining {
+		c.retaining = false
+		b.retaining.Unlock()
+	}
+}
+
 func (b *Broker) takeHandover(c *connection) {
 	b.handover.Lock()
 	c.handover = true
@@ -161,6 +177,10 @@ func (b *Broker) releaseHandover(c *connection) {
 
 // Publish publishes a message from inside the broker.
 func (b *Broker) Publish(topic string, payload []byte, qos byte, retain bool) error {
+	if retain {
+		b.retaining.Lock()
+		defer b.retaining.Unlock()
+	}
 	err := checkQoS(qos)
 	if err == nil {
 		err = b.checkOpen()
@@ -179,6 +199,8 @@ func (b *Broker) Publish(topic string, payload []byte, qos byte, retain bool) er
 // once, except that each call to Subscribe records what is retained. As for every client, filters that begin with a
 // wildcard do not match topics that begin with $.
 func (b *Broker) Subscribe(filter string, qos byte) error {
+	b.retaining.Lock()
+	defer b.retaining.Unlock()
 	err := checkQoS(qos)
 	if err == nil {
 		err = b.checkOpen()

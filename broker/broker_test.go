@@ -380,6 +380,98 @@ func TestTakeover(t *testing.T) {
 	})
 }
 
+// A retained message that is published as soon as the client knows of its subscription reaches it once.
+func TestARetainedMessageRightAfterSUBACK(t *testing.T) {
+	everywhere(t, func(t *testing.T, memory bool) {
+		x := newBench(t, memory, Options{})
+		c := x.connect("10 0d 'MQTT' 04 02 0000 'a'", false)
+		message, pong, last := raw("30 06 'd/1' 78"), raw("d0 00"), "30 06 'd/2' 78"
+		for range 200 {
+			c.send("82 08 0001 'd/#' 00")
+			c.expect("90 03 0001 00")
+			if err := x.b.Publish("d/1", []byte("x"), 0, true); err != nil {
+				t.Fatal(err)
+			}
+			c.send("c0 00") // what SUBSCRIBE brings about has happened when this is answered
+			got := make([]byte, len(message)+len(pong))
+			c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			if _, err := io.ReadFull(c, got); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(got, append(bytes.Clone(message), pong...)) && !bytes.Equal(got, append(pong, message...)) {
+				t.Fatalf("received % x, want the message and PINGRESP", got)
+			}
+			if err := x.b.Publish("d/2", []byte("x"), 0, false); err != nil {
+				t.Fatal(err)
+			}
+			c.expect(last)
+			c.send("a2 07 0002 'd/#'")
+			c.expect("b0 02 0002")
+			if err := x.b.Publish("d/1", nil, 0, true); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
+
+func TestCausesOfDisconnection(t *testing.T) {
+	const connect5 = "10 15 'MQTT' 05 06 0000 00 'a' 00 'w' 'm'"
+	tests := []struct {
+		name  string
+		end   func(*client)
+		cause string
+		will  int
+	}{
+		{"DISCONNECT", func(c *client) { c.send("e0 00") }, "DISCONNECT received", 0},
+		{"DISCONNECT that asks for the will", func(c *client) { c.send("e0 02 04 00") },
+			"DISCONNECT received, which asks for the will", 1},
+		{"FIN", func(c *client) { c.Close() }, "connection lost: closed by the client without DISCONNECT", 1},
+		{"FIN inside a packet", func(c *client) { c.send("30 05 00"); c.Close() },
+			"connection lost: closed by the client without DISCONNECT", 1},
+		{"RST", func(c *client) {
+			c.Conn.(interface{ SetLinger(int) error }).SetLinger(0)
+			c.Close()
+		}, "connection reset by peer", 1},
+		{"wrong flags", func(c *client) { c.send("60 02 0001") }, "closed by the broker: malformed packet: flags", 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			everywhere(t, func(t *testing.T, memory bool) {
+				x := newBench(t, memory, Options{})
+				c := x.client()
+				c.send(connect5)
+				x.wait("session-established", 1)
+				c.expect("20 06 00 00 03 21 0400")
+				test.end(c)
+				if got := x.wait("disconnect", 1).Broker.Text; !strings.HasSuffix(got, test.cause) {
+					t.Errorf("cause %q, want %q", got, test.cause)
+				}
+				equal(t, len(x.events("will-sent")), test.will)
+			})
+		})
+	}
+}
+
+// What a clean session leaves behind is given up when it ends.
+func TestTheEndOfACleanSession(t *testing.T) {
+	everywhere(t, func(t *testing.T, memory bool) {
+		x := newBench(t, memory, Options{})
+		c := x.connect("10 0d 'MQTT' 04 02 0000 'a'", false)
+		c.send("82 10 0001 'd/#' 01 'd/#/e' 01")
+		c.expect("90 04 0001 01 80")
+		if err := x.b.Publish("d/1", []byte("m"), 1, false); err != nil {
+			t.Fatal(err)
+		}
+		c.expect("32 08 'd/1' 0001 6d")
+		c.send("e0 00")
+		x.wait("unsubscribed", 1)
+		equal(t, x.hooks()[2:], []string{
+			"subscribed", "subscribed: refused with 0x80",
+			"disconnect: DISCONNECT received", "qos-dropped: at PUBLISH", "unsubscribed: the session ended",
+		})
+	})
+}
+
 // The old connection of a device ends at the moment at which its new one is accepted. Whichever comes first, the new
 // session must stay.
 func TestReconnectingAtOnceKeepsTheNewSession(t *testing.T) {

@@ -26,6 +26,7 @@ type connection struct {
 	client    string // client identifier
 	emptyWill bool   // the CONNECT has a will message of no bytes
 	handover  bool   // the connection holds Broker.handover
+	retaining bool   // the connection holds Broker.retaining
 
 	mu        sync.Mutex
 	changed   *sync.Cond // queued, closing

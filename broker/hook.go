@@ -34,9 +34,9 @@ func (h *hook) ID() string { return "timeline" }
 func (h *hook) Provides(method byte) bool {
 	switch method {
 	case mochi.OnConnectAuthenticate, mochi.OnACLCheck,
-		mochi.OnPacketRead, mochi.OnPacketEncode, mochi.OnPacketSent,
+		mochi.OnPacketRead, mochi.OnPacketEncode, mochi.OnPacketSent, mochi.OnPacketProcessed,
 		mochi.OnConnect, mochi.OnSessionEstablish, mochi.OnDisconnect,
-		mochi.OnSubscribed, mochi.OnUnsubscribed,
+		mochi.OnSubscribe, mochi.OnSubscribed, mochi.OnUnsubscribed,
 		mochi.OnPublish, mochi.OnQosComplete, mochi.OnQosDropped, mochi.OnWillSent:
 		return true
 	}
@@ -223,6 +223,21 @@ func cause(cl *mochi.Client, c *connection, err error) string {
 	return "connection lost: " + err.Error()
 }
 
+// OnPacketProcessed is called when mochi is through with a packet of a client.
+func (h *hook) OnPacketProcessed(cl *mochi.Client, _ packets.Packet, _ error) {
+	if c, ok := connectionOf(cl); ok {
+		h.broker.releaseRetaining(c)
+	}
+}
+
+// OnSubscribe is called with a SUBSCRIBE before anything is subscribed.
+func (h *hook) OnSubscribe(cl *mochi.Client, pk packets.Packet) packets.Packet {
+	if c, ok := connectionOf(cl); ok {
+		h.broker.takeRetaining(c)
+	}
+	return pk
+}
+
 // OnSubscribed is called with a SUBSCRIBE and the return codes of its SUBACK.
 func (h *hook) OnSubscribed(cl *mochi.Client, pk packets.Packet, codes []byte) {
 	if cl.Net.Inline {
@@ -242,9 +257,6 @@ func (h *hook) OnSubscribed(cl *mochi.Client, pk packets.Packet, codes []byte) {
 
 // OnUnsubscribed is called with an UNSUBSCRIBE, or with all filters of a session that ends.
 func (h *hook) OnUnsubscribed(cl *mochi.Client, pk packets.Packet) {
-	if cl.Net.Inline {
-		return
-	}
 	for _, s := range pk.Filters {
 		e := timeline.Broker{Hook: "unsubscribed", Client: cl.ID, Topic: s.Filter, ID: pk.PacketID}
 		if pk.PacketID == 0 {
@@ -256,7 +268,10 @@ func (h *hook) OnUnsubscribed(cl *mochi.Client, pk packets.Packet) {
 
 // OnPublish is called with each PUBLISH that is accepted, before it is given to the subscribers.
 func (h *hook) OnPublish(cl *mochi.Client, pk packets.Packet) (packets.Packet, error) {
-	if !cl.Net.Inline {
+	if c, ok := connectionOf(cl); ok {
+		if pk.FixedHeader.Retain {
+			h.broker.takeRetaining(c)
+		}
 		h.broker.record(timeline.Broker{
 			Hook:    "published",
 			Client:  cl.ID,

@@ -9,10 +9,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -174,9 +176,17 @@ func (r *Run) Play(t *testing.T) error {
 		formatter.ColorableStdOut = io.Discard
 		failer = ignore{}
 	}
+	interrupts := make(chan os.Signal, 1) // Ginkgo ends the suite on these
+	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(interrupts)
 	ginkgo.RunSpecs(failer, "mqtthil", r.suite, r.reporter, ginkgo.AroundNode(func(ctx context.Context) context.Context {
 		return context.WithValue(ctx, runKey{}, r)
 	}))
+	select {
+	case <-interrupts:
+		r.interrupted = true
+	default:
+	}
 	r.info.Ended, r.info.Interrupted = time.Now(), r.interrupted
 	return r.writeInfo()
 }
