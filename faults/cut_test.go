@@ -101,43 +101,52 @@ func TestReconnectAfterCut(t *testing.T) {
 	})
 }
 
-// After FIN the device may still send; that is in the record, and nowhere else. A device that never ends its side is not
-// waited for longer than is polite.
-func TestAfterCutWithFIN(t *testing.T) {
+// After FIN the device may still send; that is in the record, and nowhere else. A device that never ends its side is
+// not waited for longer than is polite.
+func TestAfterFIN(t *testing.T) {
 	t.Parallel()
-	inBubble(t, func(t *testing.T, n network) {
-		s := newSetup(t, n)
-		armed := s.proxy.Add(Drop(FromDevice(PUBLISH)))
-		device, broker := s.connectMQTT()
-		s.proxy.Add(Cut(FromDevice(PINGREQ), Before, FIN))
-		start := time.Now()
-		device.write([]byte{0xc0, 0})
-		broker.wantRest(FIN)
-		device.wantRest(FIN)
-		if got := s.proxy.Connections(); got != 0 {
-			t.Errorf("%d connections after the cut, want 0", got)
-		}
-		device.write(publishPacket(1, "x"))
-		synctest.Wait()
-		if got := len(FromDevice(PUBLISH).Select(s.rec.Events())); got != 1 {
-			t.Errorf("%d PUBLISH recorded, want 1", got)
-		}
-		if armed.Fired() != 0 {
-			t.Error("a rule acted on a packet that could not go anywhere")
-		}
-		broker.Close()
-		time.Sleep(patience - time.Second)
-		device.write(publishPacket(2, "x"))
-		time.Sleep(time.Second)
-		device.write(publishPacket(3, "x")) // its answer is RST
-		synctest.Wait()
-		if _, err := device.Write(publishPacket(4, "x")); err == nil {
-			t.Errorf("the device still has a connection after %s", time.Since(start))
-		}
-		if got := len(FromDevice(PUBLISH).Select(s.rec.Events())); got != 2 {
-			t.Errorf("%d PUBLISH recorded, want 2", got)
-		}
-	})
+	for name, cut := range map[string]func(s *setup, device, broker *peer){
+		"from the device": func(s *setup, device, _ *peer) {
+			s.proxy.Add(Cut(FromDevice(PINGREQ), Before, FIN))
+			device.write([]byte{0xc0, 0})
+		},
+		"to the device": func(s *setup, _, broker *peer) {
+			s.proxy.Add(Cut(ToDevice(PINGRESP), Before, FIN))
+			broker.write([]byte{0xd0, 0})
+		},
+		"by the bench": func(s *setup, _, _ *peer) { s.proxy.Disconnect(FIN) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, n network) {
+				s := newSetup(t, n)
+				armed := s.proxy.Add(Drop(FromDevice(PUBLISH)))
+				device, broker := s.connectMQTT()
+				cut(s, device, broker)
+				broker.wantRest(FIN)
+				device.wantRest(FIN)
+				broker.Close()
+				if got := s.proxy.Connections(); got != 0 {
+					t.Errorf("%d connections after the cut, want 0", got)
+				}
+				device.write(publishPacket(1, "x"))
+				time.Sleep(patience - time.Second)
+				device.write(publishPacket(2, "x"))
+				time.Sleep(time.Second)
+				synctest.Wait()
+				device.write(publishPacket(3, "x")) // its answer is RST
+				if _, err := device.Write(publishPacket(4, "x")); err == nil {
+					t.Error("the device still has a connection")
+				}
+				if got := len(FromDevice(PUBLISH).Select(s.rec.Events())); got != 2 {
+					t.Errorf("%d PUBLISH recorded, want 2", got)
+				}
+				if armed.Fired() != 0 {
+					t.Error("a rule acted on a packet that could not go anywhere")
+				}
+			})
+		})
+	}
 }
 
 // A cut must not wait for a peer that does not read.

@@ -134,6 +134,51 @@ func TestDelayAndCut(t *testing.T) {
 	})
 }
 
+// What is held back when the bench ends the connection is lost, in the record as on the wire.
+func TestDisconnectDuringDelay(t *testing.T) {
+	t.Parallel()
+	for _, how := range []Ending{FIN, RST} {
+		t.Run(string(how), func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, n network) {
+				s := newSetup(t, n)
+				device, broker := s.connectMQTT()
+				s.proxy.Add(Delay(FromDevice(PUBLISH), 10*time.Second))
+				start := time.Now()
+				device.write(publishPacket(1, "x"), publishPacket(2, "x"))
+				synctest.Wait()
+				s.proxy.Disconnect(how)
+				broker.wantRest(how)
+				device.wantRest(how)
+				if got := time.Since(start); got != 0 {
+					t.Errorf("ended after %s, want at once", got)
+				}
+				way{direction: DeviceToBroker}.wantExits(s)
+			})
+		})
+	}
+}
+
+// While the device's RST waits behind a delayed packet, nothing reaches the device any more.
+func TestNothingReachesADeviceThatIsGone(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, n network) {
+		s := newSetup(t, n)
+		device, broker := s.connectMQTT()
+		s.proxy.Add(Delay(FromDevice(PUBLISH), 10*time.Second))
+		device.write(publishPacket(1, "x"))
+		synctest.Wait()
+		device.rst()
+		synctest.Wait()
+		broker.write(publishPacket(2, "x"))
+		broker.wantRest(RST, publishPacket(1, "x"))
+		way{direction: BrokerToDevice}.wantExits(s)
+		s.waitFor("arrival from the broker", func(e timeline.Event) bool {
+			return e.Point == timeline.LeftBroker && e.Packet != nil && e.Packet.ID == 2
+		})
+	})
+}
+
 // What is held back must not outlive the proxy.
 func TestCloseDuringDelay(t *testing.T) {
 	t.Parallel()

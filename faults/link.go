@@ -22,7 +22,7 @@ type link struct {
 	flows          [2]*flow
 
 	version atomic.Uint32          // protocol level, learned from CONNECT
-	foreign atomic.Pointer[string] // why the device's stream was no MQTT from its first byte on; then neither is the answer
+	foreign atomic.Pointer[string] // why the device's stream was no MQTT from the start; then the answer is none either
 
 	mu     sync.Mutex // guards what follows and how the sides stand; never held while anything waits
 	ending Ending     // how the proxy ends the link; empty as long as it does not

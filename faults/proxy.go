@@ -4,8 +4,8 @@
 //	proxy.Add(faults.Drop(faults.ToDevice(faults.PUBACK)).Times(2))
 //	proxy.Add(faults.Cut(faults.FromDevice(faults.PUBLISH).WithQoS(2), faults.AtByte(3), faults.RST))
 //
-// It passes on what it does not understand. Bytes that are no MQTT packet go through untouched, a packet that breaks the
-// standard goes through as it is, and FIN and RST arrive at the other side as what they were.
+// It passes on what it does not understand. Bytes that are no MQTT packet go through untouched, a packet that breaks
+// the standard goes through as it is, and FIN and RST arrive at the other side as what they were.
 //
 // Each packet is taken in whole before any of it is handed on. So the device may see other segment boundaries than the
 // broker made, and a packet that stalls half-way does not reach the other side until its stream ends.

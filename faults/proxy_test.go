@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"mqtthil/harness/timeline"
 )
@@ -35,21 +36,29 @@ func TestDisconnect(t *testing.T) {
 					p.wantRest(how)
 					p.Close()
 				}
-				want := timeline.Fault{Text: "end every connection with " + strings.ToUpper(string(how)), Action: "cut " + string(how)}
-				faults := s.waitFor("fault", ofKind(timeline.KindFault))
-				faults = slices.DeleteFunc(slices.Clone(faults), func(e timeline.Event) bool { return e.Kind != timeline.KindFault })
-				if len(faults) != 1 || *faults[0].Fault != want {
-					t.Errorf("recorded %+v, want %+v", faults, want)
+				want := timeline.Fault{
+					Text:   "end every connection with " + strings.ToUpper(string(how)),
+					Action: "cut " + string(how),
 				}
-				closed := 0
+				var faults []timeline.Fault
+				var ended []int // connections of the sides that the proxy ended
 				for _, e := range s.rec.Events() {
-					if e.Kind == timeline.KindClose && e.Text == string(how) &&
-						(e.Point == timeline.ReachedDevice || e.Point == timeline.ReachedBroker) {
-						closed++
+					switch {
+					case e.Kind == timeline.KindFault:
+						faults = append(faults, *e.Fault)
+					case e.Kind == timeline.KindClose && e.Text == string(how) &&
+						(e.Point == timeline.ReachedDevice || e.Point == timeline.ReachedBroker):
+						ended = append(ended, e.Conn)
 					}
 				}
-				if closed != 6 {
-					t.Errorf("%d sides recorded as ended by the proxy, want 6:\n%s", closed, s.record())
+				if len(faults) != 1 || faults[0] != want {
+					t.Errorf("recorded %+v, want %+v", faults, want)
+				}
+				if how == FIN { // each connection ends in its own time
+					slices.Sort(ended)
+				}
+				if !slices.Equal(ended, []int{1, 1, 2, 2, 3, 3}) {
+					t.Errorf("sides of connections %v were ended by the proxy, want two each:\n%s", ended, s.record())
 				}
 				s.connectMQTT()
 			})
@@ -94,14 +103,46 @@ func TestClose(t *testing.T) {
 				s := newSetup(t, n)
 				device, broker := s.connectMQTT()
 				test.prepare(s, device, broker)
+				start := time.Now()
 				s.proxy.Close()
 				s.proxy.Close()
+				if got := time.Since(start); got != 0 {
+					t.Errorf("Close took %s", got)
+				}
 				if got := s.proxy.Connections(); got != 0 {
 					t.Errorf("%d connections after Close, want 0", got)
 				}
 				if conn, err := n.dial(t.Context(), s.address); err == nil {
 					conn.Close()
 					t.Error("still listening after Close")
+				}
+			})
+		})
+	}
+}
+
+func TestConnections(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		end  func(device, broker *peer)
+		want int
+	}{
+		{"open", func(*peer, *peer) {}, 1},
+		{"half closed", func(device, _ *peer) { device.fin() }, 1},
+		{"closed", func(device, broker *peer) { device.fin(); broker.fin() }, 0},
+		{"reset by the device", func(device, _ *peer) { device.rst() }, 0},
+		{"reset by the broker", func(_, broker *peer) { broker.rst() }, 0},
+		{"half closed and reset", func(device, broker *peer) { device.fin(); broker.rst() }, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, n network) {
+				s := newSetup(t, n)
+				test.end(s.connectMQTT())
+				synctest.Wait()
+				if got := s.proxy.Connections(); got != test.want {
+					t.Errorf("%d connections, want %d", got, test.want)
 				}
 			})
 		})
@@ -119,7 +160,9 @@ func TestCloseAddsNothingToAFinishedConnection(t *testing.T) {
 		broker.fin()
 		device.wantRest(FIN)
 		s.proxy.Close()
-		want := []string{"close left-device fin", "close reached-broker fin", "close left-broker fin", "close reached-device fin"}
+		want := []string{
+			"close left-device fin", "close reached-broker fin", "close left-broker fin", "close reached-device fin",
+		}
 		if got := s.lines(ofKind(timeline.KindClose)); !slices.Equal(got, want) {
 			t.Errorf("closed by %q, want %q", got, want)
 		}

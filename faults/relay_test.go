@@ -102,7 +102,8 @@ func TestPacketsInParts(t *testing.T) {
 	onBoth(t, func(t *testing.T, n network) {
 		s := newSetup(t, n)
 		device, broker := s.connect()
-		large := append([]byte{0x30, 0xfb, 0xff, 0x3f, 0, 1, 't'}, bytes.Repeat([]byte("0123456789abcdef"), 1<<16)[:0xffff8]...)
+		payload := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)[:0xffff8]
+		large := append([]byte{0x30, 0xfb, 0xff, 0x3f, 0, 1, 't'}, payload...)
 		stream := slices.Concat(connectPacket, publishPacket(1, "a"), large, publishPacket(2, "b"))
 		received := make(chan []byte)
 		go func() {
@@ -253,7 +254,9 @@ func TestRSTAfterFIN(t *testing.T) {
 			}
 		}
 		s.waitForClose(timeline.ReachedBroker, "rst")
-		want := []string{"close left-device fin", "close reached-broker fin", "close left-device rst", "close reached-broker rst"}
+		want := []string{
+			"close left-device fin", "close reached-broker fin", "close left-device rst", "close reached-broker rst",
+		}
 		if got := s.lines(ofKind(timeline.KindClose)); !slices.Equal(got, want) {
 			t.Errorf("closed by %q, want %q", got, want)
 		}
@@ -317,6 +320,22 @@ func TestRelaysDialogueThatIsNotMQTT(t *testing.T) {
 		}
 		if got := s.lines(ofKind(timeline.KindPacket)); len(got) > 0 {
 			t.Errorf("recorded packets %q", got)
+		}
+	})
+}
+
+// A device that loses the thread does not make the broker's packets something else.
+func TestBrokerSpeaksMQTTWhenTheDeviceDoesNotAnyMore(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, n network) {
+		s := newSetup(t, n)
+		device, broker := s.connectMQTT()
+		device.write([]byte{0, 1, 2})
+		broker.wantBytes([]byte{0, 1, 2})
+		broker.write(publishPacket(1, "x"))
+		device.wantBytes(publishPacket(1, "x"))
+		if got := ToDevice(PUBLISH).Select(s.rec.Events()); len(got) != 1 {
+			t.Errorf("%d PUBLISH recorded, want 1", len(got))
 		}
 	})
 }
