@@ -6,11 +6,13 @@ import "mqtthil/harness/timeline"
 type Dialect interface {
 	// Prompt is what the console prints when it waits for a command. It has no line end.
 	Prompt() string
-	// Command is the line to type for a request.
+	// Command is the line to type for a request, without its end.
 	Command(Request) (string, error)
-	// Parse reads a line; it is false for one that tells no event.
+	// Parse reads a line; it is false for one that tells no event. The first thing that the board says after a reset
+	// is an event named Boot.
 	Parse(line string) (timeline.Device, bool)
-	// Answer says whether the event ends the request, and with which result.
+	// Answer says whether the event ends the request, and with which result. The event Prompt says that the command has
+	// ended, whatever it has printed.
 	Answer(Request, timeline.Device) (Result, bool)
 }
 

@@ -7,7 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"mqtthil/devices/port"
@@ -18,14 +19,17 @@ import (
 var (
 	// ErrPort says that the console was lost, or never came to life: the fault of the bench.
 	ErrPort = errors.New("the console is not usable")
-	// ErrNoAnswer says that the device did not answer a command in time: the fault of the device.
+	// ErrNoAnswer says that the device did not answer a command, in time or at all: the fault of the device.
 	ErrNoAnswer = errors.New("no answer")
 	// ErrRefused says that the device refused a command that it should have taken.
 	ErrRefused = errors.New("refused")
 )
 
-// Prompt is the name of the device event that says that the console waits for a command.
-const Prompt = "PROMPT"
+// Names of the device events that every dialect has.
+const (
+	Prompt = "PROMPT" // the console waits for a command
+	Boot   = "BOOT"   // the board boots: the first thing that it says after a reset; field text is the cause
+)
 
 // Options of a DUT.
 type Options struct {
@@ -37,11 +41,13 @@ type Options struct {
 	// AnswerTimeout bounds the wait for the answer to a command; default 30 s, for a client that is busy connecting
 	// holds up every command.
 	AnswerTimeout time.Duration
-	// Fail is called with the error of a command that the scenario cannot go on without. It must not return.
+	// Fail is called with the error of a command that the scenario cannot go on without. It must not return; the
+	// default is to panic.
 	Fail func(error)
 }
 
-// DUT is a device under test.
+// DUT is a device under test. Its methods are for one goroutine at a time, for the console takes one command at a time;
+// only Close may be called at any time.
 type DUT struct {
 	port    port.Port
 	dialect Dialect
@@ -49,7 +55,15 @@ type DUT struct {
 	options Options
 	ctx     context.Context
 
-	prompts bool // the console prints prompts
+	prompts  bool // the console prints prompts, as far as is known
+	prompted bool // it has printed one
+	busy     int  // position of a command that was given up on, whose prompt has yet to come; 0 where there is none
+
+	// What the reading goroutine and the caller's share.
+	echo     atomic.Pointer[string] // the line that was typed last, while its echo has not come
+	banner   atomic.Bool            // the board says when it boots
+	expected atomic.Bool            // the next boot is the bench's doing
+	closing  atomic.Bool
 
 	ended chan struct{} // closed when nothing more comes from the port
 	lost  error         // why; set before ended is closed
@@ -64,13 +78,18 @@ func Open(ctx context.Context, p port.Port, dialect Dialect, record *timeline.Re
 	if options.AnswerTimeout == 0 {
 		options.AnswerTimeout = 30 * time.Second
 	}
-	d := &DUT{port: p, dialect: dialect, record: record, options: options, ctx: ctx, ended: make(chan struct{})}
+	if options.Fail == nil {
+		options.Fail = func(err error) { panic(err) }
+	}
+	d := &DUT{port: p, dialect: dialect, record: record, options: options, ctx: ctx, prompts: true, ended: make(chan struct{})}
+	d.expected.Store(true)
 	go d.read()
 	return d
 }
 
 // Close closes the port and returns when nothing more comes from it.
 func (d *DUT) Close() error {
+	d.closing.Store(true)
 	err := d.port.Close()
 	<-d.ended
 	if err != nil {
@@ -81,6 +100,7 @@ func (d *DUT) Close() error {
 
 // read takes everything that comes from the console into the record.
 func (d *DUT) read() {
+	defer close(d.ended)
 	lines := splitter{prompt: d.dialect.Prompt()}
 	buffer := make([]byte, 4096)
 	for {
@@ -97,9 +117,9 @@ func (d *DUT) read() {
 				d.line(rest)
 			}
 			d.lost = err
-			close(d.ended)
-			if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe) {
-				d.record.Append(timeline.Event{Kind: timeline.KindHarness, Text: fmt.Sprintf("console %s: %v", d.port, err)})
+			if !d.closing.Load() {
+				d.record.Append(timeline.Event{Kind: timeline.KindHarness,
+					Text: fmt.Sprintf("the console %s was lost: %v", d.port, err)})
 			}
 			return
 		}
@@ -108,48 +128,105 @@ func (d *DUT) read() {
 
 func (d *DUT) line(line string) {
 	if line == d.dialect.Prompt() {
-		d.record.Append(timeline.Event{Kind: timeline.KindDevice, Device: &timeline.Device{Name: Prompt}})
+		d.record.Append(timeline.Event{Kind: timeline.KindDevice, Device: &timeline.Device{Name: Prompt, Reply: true}})
 		return
 	}
 	d.record.Append(timeline.Event{Kind: timeline.KindLine, Text: line})
-	if device, ok := d.dialect.Parse(line); ok {
-		d.record.Append(timeline.Event{Kind: timeline.KindDevice, Device: &device})
+	if typed := d.echo.Load(); typed != nil && line == *typed {
+		d.echo.CompareAndSwap(typed, nil)
+		return // what the bench has typed is nothing that the device reports, whatever it looks like
 	}
+	device, ok := d.dialect.Parse(line)
+	if !ok {
+		return
+	}
+	if device.Name == Boot {
+		d.banner.Store(true)
+		if !d.expected.Swap(false) {
+			d.record.Append(timeline.Event{Kind: timeline.KindReset,
+				Text: fmt.Sprintf("not by the bench: %s", device.Fields["text"])})
+		}
+	}
+	d.record.Append(timeline.Event{Kind: timeline.KindDevice, Device: &device})
 }
 
 // AwaitBoot waits until the console has printed its first prompt.
-func (d *DUT) AwaitBoot() {
-	d.prompts = true
-	d.awaitPrompt(0)
+func (d *DUT) AwaitBoot() { d.awaitBoot(0) }
+
+// awaitBoot waits until a board that boots since position from of the record has printed its first prompt. Of a board
+// that says when it boots, a prompt before that is a late one from its life before.
+func (d *DUT) awaitBoot(from int) {
+	booted := !d.banner.Load()
+	err := d.awaitPrompt(from, d.options.BootTimeout, func(e timeline.Device) bool {
+		booted = booted || e.Name == Boot
+		return booted && e.Name == Prompt
+	})
+	d.mustPrompt(err)
+	d.expected.Store(false)
+	d.busy = 0
 }
 
-// awaitPrompt waits for a prompt from position from of the record on.
-func (d *DUT) awaitPrompt(from int) {
-	if !d.prompts {
-		return
-	}
-	_, err := d.await(from, d.options.BootTimeout, func(e timeline.Device) bool { return e.Name == Prompt })
-	if errors.Is(err, ErrNoAnswer) && d.options.PromptOptional {
-		d.prompts = false
-		return
+// mustPrompt fails where the console has not come to life.
+func (d *DUT) mustPrompt(err error) {
+	if errors.Is(err, ErrNoAnswer) {
+		err = fmt.Errorf("%w: %s printed no prompt %q within %v (does it run the conformance application?)",
+			ErrPort, d.port, d.dialect.Prompt(), d.options.BootTimeout)
 	}
 	if err != nil {
-		d.options.Fail(fmt.Errorf("%w: %s printed no prompt %q within %v: %w (does it run the conformance application?)",
-			ErrPort, d.port, d.dialect.Prompt(), d.options.BootTimeout, err))
+		d.options.Fail(err)
 	}
+}
+
+func isPrompt(e timeline.Device) bool { return e.Name == Prompt }
+
+// awaitPrompt waits for a prompt that fits, unless the console has none.
+func (d *DUT) awaitPrompt(from int, within time.Duration, fits func(timeline.Device) bool) error {
+	if !d.prompts {
+		return nil
+	}
+	_, err := d.await(from, within, fits)
+	if errors.Is(err, ErrNoAnswer) && d.options.PromptOptional && !d.prompted {
+		d.prompts = false
+		return nil
+	}
+	d.prompted = d.prompted || err == nil
+	return err
 }
 
 // Reset resets the board and waits until its console is there again. What the client knew is lost.
+//
+// Where the port cannot reset its board, as the pseudo-terminal of an emulator, Reset destroys the client instead and
+// says so in the record. That ends a connection as the client does it, and not in the middle.
 func (d *DUT) Reset() {
-	resetter, ok := d.port.(port.Resetter)
-	if !ok {
-		d.options.Fail(fmt.Errorf("%w: %s cannot reset its board", ErrPort, d.port))
-	}
 	e := d.record.Append(timeline.Event{Kind: timeline.KindReset, Text: "reset by the bench"})
-	if err := resetter.Reset(d.ctx); err != nil {
-		d.options.Fail(fmt.Errorf("%w: %w", ErrPort, err))
+	err := errors.ErrUnsupported
+	if resetter, ok := d.port.(port.Resetter); ok {
+		d.expected.Store(true)
+		err = resetter.Reset(d.ctx)
 	}
-	d.awaitPrompt(e.Seq + 1)
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		d.expected.Store(false)
+		d.destroyInstead()
+	case err != nil:
+		d.options.Fail(fmt.Errorf("%w: %w", ErrPort, err))
+	default:
+		d.awaitBoot(e.Seq + 1)
+	}
+}
+
+// destroyInstead brings a board that cannot be reset to where it has no client, whatever it has been doing: an empty
+// line ends what may stand typed on the console, and shows a fresh prompt.
+func (d *DUT) destroyInstead() {
+	d.record.Append(timeline.Event{Kind: timeline.KindHarness,
+		Text: fmt.Sprintf("%s cannot reset its board: the client is destroyed instead", d.port)})
+	typed, err := d.enter("")
+	if err != nil {
+		d.options.Fail(err)
+	}
+	d.mustPrompt(d.awaitPrompt(typed.Seq+1, d.options.BootTimeout, isPrompt))
+	d.busy = 0
+	d.Destroy()
 }
 
 // PowerOff takes the board's power away.
@@ -165,10 +242,11 @@ func (d *DUT) PowerOff() {
 func (d *DUT) PowerOn() {
 	power := d.power()
 	e := d.record.Append(timeline.Event{Kind: timeline.KindReset, Text: "power on"})
+	d.expected.Store(true)
 	if err := power.PowerOn(d.ctx); err != nil {
 		d.options.Fail(fmt.Errorf("%w: %w", ErrPort, err))
 	}
-	d.awaitPrompt(e.Seq + 1)
+	d.awaitBoot(e.Seq + 1)
 }
 
 func (d *DUT) power() port.Power {
@@ -194,7 +272,7 @@ func (d *DUT) Disconnect() { d.must(Request{Action: ActionDisconnect}) }
 // Reconnect ends the client's wait before its next connection.
 func (d *DUT) Reconnect() { d.must(Request{Action: ActionReconnect}) }
 
-// Destroy stops the client and frees it.
+// Destroy stops the client and frees it. It is done where there is no client.
 func (d *DUT) Destroy() { d.must(Request{Action: ActionDestroy}) }
 
 // Subscribe subscribes to a topic filter and returns the packet identifier.
@@ -231,31 +309,71 @@ func (d *DUT) must(r Request) (packetID int) {
 
 // Do does a request and returns the device's answer, also a refusing one.
 func (d *DUT) Do(r Request) (Result, error) {
-	line, err := d.dialect.Command(r)
+	result, err := d.do(r)
 	if err != nil {
 		return Result{}, fmt.Errorf("%s: %w", r.Action, err)
 	}
-	typed := d.record.Append(timeline.Event{Kind: timeline.KindConsoleOut, Data: []byte(line + "\n")})
-	if _, err := d.port.Write([]byte(line + "\n")); err != nil {
-		return Result{}, fmt.Errorf("%s: %w: writing to %s: %w", r.Action, ErrPort, d.port, err)
+	return result, nil
+}
+
+func (d *DUT) do(r Request) (Result, error) {
+	line, err := d.dialect.Command(r)
+	if err != nil {
+		return Result{}, err
+	}
+	if d.busy > 0 { // what the command before says in the end must not be taken for the answer to this one
+		if err := d.awaitPrompt(d.busy, d.options.AnswerTimeout, isPrompt); err != nil {
+			return Result{}, fmt.Errorf("%s has not done with the command before within %v: %w", d.port, d.options.AnswerTimeout, err)
+		}
+		d.busy = 0
+	}
+	typed, err := d.enter(line)
+	if err != nil {
+		return Result{}, err
 	}
 	var result Result
 	answered, err := d.await(typed.Seq+1, d.options.AnswerTimeout, func(e timeline.Device) bool {
 		var done bool
 		result, done = d.dialect.Answer(r, e)
-		return done
+		return done || e.Name == Boot
 	})
-	if err != nil {
-		return Result{}, fmt.Errorf("%s: %s: %w within %v", r.Action, d.port, err, d.options.AnswerTimeout)
+	switch {
+	case errors.Is(err, ErrNoAnswer):
+		d.busy = typed.Seq + 1
+		return Result{}, fmt.Errorf("%s: %w within %v", d.port, err, d.options.AnswerTimeout)
+	case err != nil:
+		return Result{}, err
+	case answered.Device.Name == Boot:
+		return Result{}, fmt.Errorf("%s: %w: the board was reset: %s", d.port, ErrNoAnswer, answered.Device.Fields["text"])
+	case answered.Device.Name == Prompt:
+		return result, nil
 	}
-	d.awaitPrompt(answered.Seq + 1) // what else the command prints must not be taken for the next one's answer
-	return result, nil
+	// What else the command prints, such as that it failed, must not be taken for the next one's answer.
+	err = d.awaitPrompt(answered.Seq+1, d.options.AnswerTimeout, isPrompt)
+	if errors.Is(err, ErrNoAnswer) {
+		d.busy = answered.Seq + 1
+		return Result{}, fmt.Errorf("%s: %w: %q, and then no prompt within %v", d.port, err, result.Text, d.options.AnswerTimeout)
+	}
+	return result, err
+}
+
+// enter types a line and ends it.
+func (d *DUT) enter(line string) (timeline.Event, error) {
+	echo := strings.ToValidUTF8(line, "\uFFFD")
+	d.echo.Store(&echo)
+	data := []byte(line + "\n")
+	typed := d.record.Append(timeline.Event{Kind: timeline.KindConsoleOut, Data: data})
+	if _, err := d.port.Write(data); err != nil {
+		return typed, fmt.Errorf("%w: writing to %s: %w", ErrPort, d.port, err)
+	}
+	return typed, nil
 }
 
 // await waits for a device event from position from of the record on.
 func (d *DUT) await(from int, within time.Duration, fits func(timeline.Device) bool) (timeline.Event, error) {
 	late := time.NewTimer(within)
 	defer late.Stop()
+	var over error
 	for {
 		changed := d.record.Changed()
 		events := d.record.Events()
@@ -264,14 +382,17 @@ func (d *DUT) await(from int, within time.Duration, fits func(timeline.Device) b
 				return e, nil
 			}
 		}
+		if over != nil { // and nothing came at the last moment
+			return timeline.Event{}, over
+		}
 		select {
 		case <-changed:
 		case <-d.ended:
-			return timeline.Event{}, fmt.Errorf("%w: %w", ErrPort, d.lost)
+			over = fmt.Errorf("%w: %s: %w", ErrPort, d.port, d.lost)
 		case <-late.C:
-			return timeline.Event{}, ErrNoAnswer
+			over = ErrNoAnswer
 		case <-d.ctx.Done():
-			return timeline.Event{}, context.Cause(d.ctx)
+			over = context.Cause(d.ctx)
 		}
 	}
 }

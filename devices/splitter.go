@@ -1,61 +1,78 @@
 package devices
 
-import (
-	"bytes"
-	"strings"
+import "strings"
+
+// lineLimit bounds a line, in bytes: garbage without a line end is cut there. It is more than a chip's memory holds, so
+// that no line which a device means is ever cut.
+const lineLimit = 1 << 20
+
+// splitter cuts a console's bytes into lines, byte by byte, so that the lines do not depend on how the bytes arrive.
+// Carriage returns and terminal escape sequences are left out, empty lines too. The prompt counts as a line of its own
+// although no line end follows it, so that what another task prints behind it is not taken for a part of it.
+type splitter struct {
+	prompt string
+	line   []byte // the unfinished line
+	escape escape
+}
+
+// escape is how far into a terminal escape sequence the bytes are.
+type escape int
+
+const (
+	noEscape  escape = iota
+	escaped          // after ESC
+	parameter        // after ESC and the bracket: up to the letter that ends the sequence
 )
 
-// lineLimit bounds a line, in bytes: garbage without a line end is cut there.
-const lineLimit = 64 << 10
-
-// splitter cuts a console's bytes into lines. The prompt counts as a line of its own although no line end follows it,
-// so that what another task prints behind it is not taken for a part of it.
-type splitter struct {
-	prompt  string
-	partial []byte
-}
-
-// feed takes bytes and returns the lines that they complete, without line ends and terminal escape sequences.
+// feed takes bytes and returns the lines that they complete.
 func (s *splitter) feed(data []byte) []string {
 	var lines []string
-	s.partial = append(s.partial, data...)
-	for {
-		end := bytes.IndexByte(s.partial, '\n')
-		switch text := plain(s.partial); {
-		case s.prompt != "" && strings.HasPrefix(text, s.prompt):
-			lines = append(lines, s.prompt)
-			s.partial = append([]byte(nil), text[len(s.prompt):]...)
+	for _, b := range data {
+		if !s.shows(b) {
 			continue
-		case end < 0 && len(s.partial) > lineLimit:
-			end = lineLimit
-			lines = append(lines, plain(s.partial[:end]))
-			s.partial = s.partial[end:]
-			continue
-		case end < 0:
-			return lines
 		}
-		if line := plain(s.partial[:end]); line != "" {
-			lines = append(lines, line)
+		if b != '\n' {
+			s.line = append(s.line, b)
 		}
-		s.partial = s.partial[end+1:]
-	}
-}
-
-// rest is an unfinished last line.
-func (s *splitter) rest() string { return plain(s.partial) }
-
-// plain takes carriage returns and terminal escape sequences out of a line, and what is no UTF-8.
-func plain(line []byte) string {
-	var text strings.Builder
-	for i := 0; i < len(line); i++ {
-		switch b := line[i]; {
-		case b == '\r':
-		case b == 0x1b && i+1 < len(line) && line[i+1] == '[':
-			for i += 2; i < len(line) && (line[i] < 0x40 || line[i] > 0x7e); i++ {
+		if b == '\n' && len(s.line) > 0 || s.isPrompt() || len(s.line) == lineLimit {
+			lines = append(lines, s.rest())
+			s.line = s.line[:0]
+			if cap(s.line) > maxSpare {
+				s.line = nil
 			}
-		default:
-			text.WriteByte(b)
 		}
 	}
-	return strings.ToValidUTF8(text.String(), "\uFFFD")
+	return lines
 }
+
+// isPrompt says whether the unfinished line is the prompt. The comparison of lengths comes first because it is made for
+// every byte.
+func (s *splitter) isPrompt() bool {
+	return len(s.line) == len(s.prompt) && len(s.line) > 0 && string(s.line) == s.prompt
+}
+
+// maxSpare bounds the memory that is kept for the next line.
+const maxSpare = 4096
+
+// shows says whether a byte is text or a line end, and no part of an escape sequence. A byte that no sequence can hold
+// ends it, so that garbage that looks like the beginning of one hides no more than itself.
+func (s *splitter) shows(b byte) bool {
+	switch before := s.escape; {
+	case b == 0x1b:
+		s.escape = escaped
+		return false
+	case before == escaped && b == '[':
+		s.escape = parameter
+		return false
+	case before == parameter && 0x20 <= b && b <= 0x3f:
+		return false
+	case before == parameter && 0x40 <= b && b <= 0x7e:
+		s.escape = noEscape
+		return false
+	}
+	s.escape = noEscape
+	return b != '\r'
+}
+
+// rest is the unfinished line. What is no UTF-8 is replaced.
+func (s *splitter) rest() string { return strings.ToValidUTF8(string(s.line), "\uFFFD") }

@@ -137,7 +137,11 @@ func (d *diagram) add(e *timeline.Event) {
 	case timeline.KindFault:
 		d.addFault(e)
 	case timeline.KindDevice:
-		d.put(e, row{Shape: shapeOnDev, Label: describe(e)})
+		class := ""
+		if e.Device != nil && e.Device.Reply { // the lines that it was read from are there to see
+			class = "reply"
+		}
+		d.put(e, row{Shape: shapeOnDev, Class: class, Label: describe(e)})
 	case timeline.KindBroker:
 		d.put(e, row{Shape: shapeOnBrk, Label: describe(e)})
 	case timeline.KindCheck:

@@ -4,11 +4,13 @@ package console
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"mqtthil/devices"
 	"mqtthil/harness/timeline"
@@ -24,40 +26,83 @@ const lineLimit = 2048
 // Prompt is the application's prompt.
 func (Espressif) Prompt() string { return "mqtt> " }
 
-// Command is the line for a request. It fails where the console could not take the line.
+// Command is the line for a request. It fails where the console could not take the line, or would make something else of
+// it.
 func (Espressif) Command(r devices.Request) (string, error) {
 	line := string(r.Action)
+	hint := "the console takes no more"
+	var err error
 	switch r.Action {
 	case devices.ActionInit:
-		blob, err := json.Marshal(map[string]any{"mqtt_config": clientConfig(r.Config)})
-		if err != nil {
-			return "", err
+		var blob []byte
+		if blob, err = clientConfig(r.Config); err == nil {
+			line += " " + base64.StdEncoding.EncodeToString(blob)
 		}
-		line += " " + base64.StdEncoding.EncodeToString(blob)
 	case devices.ActionSubscribe:
+		err = errors.Join(typable("topic filter", r.Topic), service(r.QoS))
 		line += fmt.Sprintf(" %s %d", quote(r.Topic), r.QoS)
 	case devices.ActionUnsubscribe:
+		err = typable("topic filter", r.Topic)
 		line += " " + quote(r.Topic)
 	case devices.ActionPublish:
 		pattern, repetitions := period(r.Payload)
-		line += fmt.Sprintf(" %s %s %d %d %d %d", quote(r.Topic), quote(pattern), repetitions, r.QoS, bit(r.Retain), bit(r.Enqueue))
+		err = errors.Join(typable("topic", r.Topic), typable("payload", pattern), service(r.QoS))
+		line += fmt.Sprintf(" %s %s %d %d %d %d",
+			quote(r.Topic), quote(pattern), repetitions, r.QoS, bit(r.Retain), bit(r.Enqueue))
+		hint = "a long payload has to repeat a short pattern"
+	case devices.ActionStart, devices.ActionStop, devices.ActionDisconnect, devices.ActionReconnect, devices.ActionDestroy:
+	default:
+		err = errors.New("the console has no such command")
+	}
+	if err != nil {
+		return "", err
 	}
 	if len(line) > lineLimit {
-		return "", fmt.Errorf("a line of %d characters: the console takes %d; a long payload has to repeat a short pattern",
-			len(line), lineLimit)
-	}
-	if strings.ContainsAny(line, "\r\n\x00") {
-		return "", fmt.Errorf("a line end or NUL in topic or payload: the console cannot take it")
+		return "", fmt.Errorf("a line of %d characters, more than the %d of the console: %s", len(line), lineLimit, hint)
 	}
 	return line, nil
 }
 
-// clientConfig is a Config with the names of esp_mqtt_client_config_t; what is not set is left out.
-func clientConfig(c devices.Config) map[string]any {
+// typable says why a text cannot be typed as an argument: control characters edit or end the line, and what begins with
+// a dash is taken for an option.
+func typable(what, text string) error {
+	i := strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f })
+	switch {
+	case i >= 0:
+		return fmt.Errorf("%s: character %q cannot be typed on the console", what, text[i])
+	case len(text) > 1 && text[0] == '-':
+		return fmt.Errorf("%s %.20q: the console takes it for an option, because it begins with a dash", what, text)
+	}
+	return nil
+}
+
+// service says why a quality of service is none.
+func service(qos devices.QoS) error {
+	if qos > devices.QoS2 {
+		return fmt.Errorf("quality of service %d: it is 0, 1 or 2", qos)
+	}
+	return nil
+}
+
+// clientConfig is the blob of a Config, with the names of esp_mqtt_client_config_t; what is not set is left out. It
+// fails for a value that the names cannot carry, rather than to ask for another one.
+func clientConfig(c devices.Config) ([]byte, error) {
 	config := map[string]any{}
+	var problems []error
 	set := func(value any, given bool, path ...string) {
 		if !given {
 			return
+		}
+		name := strings.Join(path, ".")
+		switch v := value.(type) {
+		case string:
+			if !utf8.ValidString(v) || strings.Contains(v, "\x00") {
+				problems = append(problems, fmt.Errorf("%s: %.20q is no UTF-8 text without NUL, which is what JSON can carry", name, v))
+			}
+		case int:
+			if v < 0 {
+				problems = append(problems, fmt.Errorf("%s: %d is negative", name, v))
+			}
 		}
 		m := config
 		for _, key := range path[:len(path)-1] {
@@ -68,26 +113,35 @@ func clientConfig(c devices.Config) map[string]any {
 		}
 		m[path[len(path)-1]] = value
 	}
-	milliseconds := func(d time.Duration, path ...string) { set(d.Milliseconds(), d != 0, path...) }
+	duration := func(d, unit time.Duration, path ...string) {
+		if d%unit != 0 {
+			problems = append(problems, fmt.Errorf("%s: %v is no multiple of %v", strings.Join(path, "."), d, unit))
+		}
+		set(int(d/unit), d != 0, path...)
+	}
 
 	set("mqtt://"+c.Broker, c.Broker != "", "broker", "address", "uri")
 	set(c.ClientID, c.ClientID != "", "credentials", "client_id")
 	set(c.Username, c.Username != "", "credentials", "username")
 	set(c.Password, c.Password != "", "credentials", "authentication", "password")
-	set(int(c.KeepAlive.Seconds()), c.KeepAlive != 0, "session", "keepalive")
+	duration(c.KeepAlive, time.Second, "session", "keepalive")
 	set(true, c.PersistentSession, "session", "disable_clean_session")
 	if w := c.Will; w != nil {
 		set(w.Topic, true, "session", "last_will", "topic")
 		set(w.Payload, true, "session", "last_will", "msg")
-		set(w.QoS, true, "session", "last_will", "qos")
+		set(int(w.QoS), true, "session", "last_will", "qos")
 		set(bit(w.Retain), true, "session", "last_will", "retain")
+		problems = append(problems, service(w.QoS))
 	}
-	milliseconds(c.RetransmitTimeout, "session", "message_retransmit_timeout")
-	milliseconds(c.NetworkTimeout, "network", "timeout_ms")
-	milliseconds(c.ReconnectTimeout, "network", "reconnect_timeout_ms")
+	duration(c.RetransmitTimeout, time.Millisecond, "session", "message_retransmit_timeout")
+	duration(c.NetworkTimeout, time.Millisecond, "network", "timeout_ms")
+	duration(c.ReconnectTimeout, time.Millisecond, "network", "reconnect_timeout_ms")
 	set(c.BufferSize, c.BufferSize != 0, "buffer", "size")
 	set(c.OutBufferSize, c.OutBufferSize != 0, "buffer", "out_size")
-	return config
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]any{"mqtt_config": config})
 }
 
 // period finds the shortest pattern of which s is a repetition, in linear time: the console's publish command takes a
@@ -138,12 +192,45 @@ type Log struct {
 }
 
 var (
-	logLine    = regexp.MustCompile(`([EWIDV]) \((\d+)\) ([^\s:]+): (.*)$`)
-	dataLine   = regexp.MustCompile(`^MQTT_EVENT_DATA(?: topic=(.*))? qos=(\d+) len=(\d+) offset=(\d+) total=(\d+)$`)
+	logLine    = regexp.MustCompile(`([EWIDV]) \([\d:.]+\) ([^\s:]+): (.*)$`)
 	answerLine = regexp.MustCompile(`^(Publish|Subscribe|Unsubscribe) (requested|failed), msg_id=(-?\d+)$`)
 	fieldPair  = regexp.MustCompile(`([a-z_]+)=(\S*)`)
-	resetLine  = regexp.MustCompile(`rst:0x([0-9a-f]+) \(([^)]*)\)`)
+	resetLine  = regexp.MustCompile(`rst:0x([0-9a-f]+) \(([^)]*)\)(?:,boot:0x([0-9a-f]+))?`)
 )
+
+// whole is a line that has to be read as a whole, because its values are any text, blanks included. Each named group is
+// a field, where the line has it.
+type whole struct {
+	name string
+	line *regexp.Regexp
+}
+
+func (w whole) read(text string) (timeline.Device, bool) {
+	m := w.line.FindStringSubmatchIndex(text)
+	if m == nil {
+		return timeline.Device{}, false
+	}
+	fields := map[string]string{}
+	for i, field := range w.line.SubexpNames() {
+		if field != "" && m[2*i] >= 0 {
+			fields[field] = text[m[2*i]:m[2*i+1]]
+		}
+	}
+	return timeline.Device{Name: w.name, Fields: fields}, true
+}
+
+var wholeLines = []whole{
+	{"MQTT_EVENT_DATA", regexp.MustCompile(
+		`^MQTT_EVENT_DATA(?: topic=(?P<topic>.*))? qos=(?P<qos>\d+) len=(?P<len>\d+) offset=(?P<offset>\d+) total=(?P<total>\d+)$`)},
+	{"MQTT_EVENT_DATA_PAYLOAD", regexp.MustCompile(`^MQTT_EVENT_DATA_PAYLOAD (?P<payload>.*)$`)},
+	{"CONNACK_USER_PROPERTY", regexp.MustCompile(`^CONNACK_USER_PROPERTY key=(?P<key>.*?) val=(?P<val>.*)$`)},
+	{"DATA_PROP", regexp.MustCompile(`^DATA_PROP (?P<property>user_property) key=(?P<key>.*?) val=(?P<val>.*)$`)},
+	{"DATA_PROP", regexp.MustCompile(`^DATA_PROP (?P<property>[a-z_]+)=(?P<value>.*)$`)},
+	{"DISCONNECT_REASON", regexp.MustCompile(`^DISCONNECT_REASON=(?P<reason>\d+)$`)},
+	{"OTHER_EVENT", regexp.MustCompile(`^Other event id:(?P<id>-?\d+)$`)},
+	{"MQTT_EVENT_ERROR", regexp.MustCompile(`^MQTT_EVENT_ERROR \((?P<kind>no error_handle)\)$`)},
+	{"MQTT_EVENT_ERROR", regexp.MustCompile(`^MQTT_EVENT_ERROR (?P<kind>[A-Z_]+)(?: code=(?P<code>\d+))?$`)},
+}
 
 // ParseLog reads a log line. Other output may stand before it on the same line.
 func ParseLog(line string) (Log, bool) {
@@ -151,19 +238,19 @@ func ParseLog(line string) (Log, bool) {
 	if m == nil {
 		return Log{}, false
 	}
-	return Log{Level: m[1][0], Tag: m[3], Text: m[4]}, true
+	return Log{Level: m[1][0], Tag: m[2], Text: m[3]}, true
 }
 
-// Names of the device events that are no MQTT events.
+// Names of the device events that are no MQTT events, beside those that every dialect has.
 const (
-	boot         = "BOOT"          // the ROM's banner; field reset
 	answer       = "ANSWER"        // of a command; fields command, result, msg_id
 	said         = "SAID"          // any other line of the application; field text
 	unrecognized = "UNRECOGNIZED"  // the console does not know the command
 	returned     = "COMMAND_ERROR" // the command returned an error
 )
 
-// Parse reads a line: the application's events and answers, and the ROM's banner.
+// Parse reads a line: the application's events and answers, and the ROM's banner. The name of an event is the one that
+// is printed, such as MQTT_EVENT_PUBLISHED or DATA_PROP, and its fields are what is printed with it.
 func (Espressif) Parse(line string) (timeline.Device, bool) {
 	log, ok := ParseLog(line)
 	switch {
@@ -172,39 +259,38 @@ func (Espressif) Parse(line string) (timeline.Device, bool) {
 	case ok:
 		return timeline.Device{}, false
 	case strings.Contains(line, "Unrecognized command"):
-		return timeline.Device{Name: unrecognized}, true
+		return timeline.Device{Name: unrecognized, Reply: true}, true
 	case strings.Contains(line, "Command returned non-zero error code"):
-		return timeline.Device{Name: returned}, true
+		return timeline.Device{Name: returned, Reply: true}, true
 	}
 	if m := resetLine.FindStringSubmatch(line); m != nil {
-		return timeline.Device{Name: boot, Fields: map[string]string{"reset": m[1], "text": m[2]}}, true
+		fields := map[string]string{"reset": m[1], "text": m[2]}
+		if m[3] != "" {
+			fields["boot"] = m[3]
+		}
+		return timeline.Device{Name: devices.Boot, Fields: fields}, true
 	}
 	return timeline.Device{}, false
 }
 
 func parseText(text string) timeline.Device {
 	if m := answerLine.FindStringSubmatch(text); m != nil {
-		return timeline.Device{Name: answer, Fields: map[string]string{
+		return timeline.Device{Name: answer, Reply: true, Fields: map[string]string{
 			"command": strings.ToLower(m[1]), "result": m[2], "msg_id": m[3], "text": text}}
 	}
-	if m := dataLine.FindStringSubmatch(text); m != nil {
-		return timeline.Device{Name: "MQTT_EVENT_DATA", Fields: map[string]string{
-			"topic": m[1], "qos": m[2], "len": m[3], "offset": m[4], "total": m[5]}}
-	}
-	if payload, ok := strings.CutPrefix(text, "MQTT_EVENT_DATA_PAYLOAD "); ok {
-		return timeline.Device{Name: "MQTT_EVENT_DATA_PAYLOAD", Fields: map[string]string{"payload": payload}}
+	for _, w := range wholeLines {
+		if device, ok := w.read(text); ok {
+			return device
+		}
 	}
 	name, rest, _ := strings.Cut(text, " ")
 	name = strings.TrimSuffix(name, ",")
-	if !strings.HasPrefix(name, "MQTT_EVENT_") && name != "ERROR" {
-		return timeline.Device{Name: said, Fields: map[string]string{"text": text}}
+	if !strings.HasPrefix(name, "MQTT_EVENT_") && name != "ERROR" && name != "OUTBOX" {
+		return timeline.Device{Name: said, Reply: true, Fields: map[string]string{"text": text}}
 	}
 	device := timeline.Device{Name: name, Fields: map[string]string{}}
 	for _, pair := range fieldPair.FindAllStringSubmatch(rest, -1) {
 		device.Fields[pair[1]] = pair[2]
-	}
-	if name == "MQTT_EVENT_ERROR" { // its kind stands before the fields, such as CONNECTION_REFUSED code=5
-		device.Fields["kind"], _, _ = strings.Cut(rest, " ")
 	}
 	return device
 }
@@ -218,12 +304,15 @@ var doneTexts = map[devices.Action]map[string]bool{
 	devices.ActionDisconnect: {"Mqtt client disconnected": true, "Failed to request disconnection": false},
 	devices.ActionReconnect:  {"Mqtt client will reconnect": true, "Failed to request reconnection": false},
 	devices.ActionDestroy:    {"mqtt client for tests destroyed": true},
+	devices.ActionPublish:    {"Invalid pattern repetitions": false},
 }
 
 // Answer says whether a device event ends a request.
 func (Espressif) Answer(r devices.Request, e timeline.Device) (devices.Result, bool) {
 	text := e.Fields["text"]
 	switch e.Name {
+	case devices.Prompt: // to destroy what is not there is done in silence; any other command says something
+		return devices.Result{OK: true, Text: "no client"}, r.Action == devices.ActionDestroy
 	case unrecognized:
 		return devices.Result{Text: "Unrecognized command"}, true
 	case returned:

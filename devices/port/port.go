@@ -9,13 +9,15 @@ import (
 )
 
 // Port is a device's console as a byte stream. A Read that returns an error means that the port is lost, or closed.
+// Close ends a Read that waits.
 type Port interface {
 	io.ReadWriteCloser
 	// String names the port, for errors and records.
 	String() string
 }
 
-// Resetter is a Port that can reset its board, as the button on the board does.
+// Resetter is a Port that can reset its board, as the button on the board does. Where it turns out that this one cannot,
+// the error wraps errors.ErrUnsupported.
 type Resetter interface {
 	Reset(ctx context.Context) error
 }

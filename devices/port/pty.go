@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/creack/pty"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -26,7 +27,27 @@ func OpenPty() (*Pty, error) {
 		_, _ = master.Close(), terminal.Close()
 		return nil, fmt.Errorf("setting %s to raw mode: %w", terminal.Name(), err)
 	}
-	return &Pty{master: master, terminal: terminal}, nil
+	pollable, err := nonblocking(master)
+	_ = master.Close()
+	if err != nil {
+		_ = terminal.Close()
+		return nil, fmt.Errorf("preparing %s: %w", terminal.Name(), err)
+	}
+	return &Pty{master: pollable, terminal: terminal}, nil
+}
+
+// nonblocking is a copy of a file whose Close ends a Read or Write that waits, which a file in blocking mode does not
+// do.
+func nonblocking(f *os.File) (*os.File, error) {
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
 // Path is the file to open at the other end, such as /dev/pts/3.
@@ -41,7 +62,7 @@ func (p *Pty) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write writes to the other end.
+// Write writes to the other end. It waits where nobody reads there: the system holds some kilobytes.
 func (p *Pty) Write(b []byte) (int, error) { return p.master.Write(b) }
 
 // Close ends the terminal, for both ends. The file at Path is held open until then, so that the other end can be opened

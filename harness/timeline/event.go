@@ -72,6 +72,7 @@ type Event struct {
 type Device struct {
 	Name   string            `json:"name"`             // such as MQTT_EVENT_PUBLISHED
 	Fields map[string]string `json:"fields,omitempty"` // such as msg_id: 4711
+	Reply  bool              `json:"reply,omitempty"`  // what the console said to a command, no event of the client
 }
 
 // Broker is one call of a broker hook.
