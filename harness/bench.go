@@ -28,6 +28,7 @@ type Bench struct {
 	Record *timeline.Recorder
 
 	ctx     context.Context
+	giveUp  context.CancelCauseFunc // ends the scenario from any goroutine, as a failure of the harness
 	options Options
 	address string   // host:port at which the device reaches the proxy
 	closers []func() // in the order of opening
@@ -42,7 +43,7 @@ func (b *Bench) open() {
 	listen := func(host string) net.Listener {
 		l, err := network.listen(host)
 		if err != nil {
-			b.infrastructure("listening at %s: %v", host, err)
+			b.infrastructure("%v; is %s an address of this machine? see --listen", err, host)
 		}
 		return l
 	}
@@ -64,7 +65,9 @@ func (b *Bench) open() {
 	go func() {
 		defer close(serving)
 		if err := b.Faults.Serve(proxyListener); err != nil {
-			b.Record.Append(timeline.Event{Kind: timeline.KindHarness, Text: fmt.Sprintf("proxy: %v", err)})
+			err = fmt.Errorf("the proxy broke down: %w", err)
+			b.Record.Append(timeline.Event{Kind: timeline.KindHarness, Text: err.Error()})
+			b.giveUp(err) // or the device would be blamed for what it cannot do any more
 		}
 	}()
 	b.closing(func() { b.Faults.Close(); <-serving })
@@ -151,10 +154,13 @@ func (b *Bench) deviceFailed(err error) {
 // over ends a scenario whose context has ended.
 func (b *Bench) over() {
 	cause := context.Cause(b.ctx)
-	if errors.Is(cause, errInterrupted) {
+	switch {
+	case errors.Is(cause, errInterrupted):
 		panic(failure{status: timeline.Interrupted, message: cause.Error()})
+	case errors.Is(cause, errBudget):
+		b.harness("%v: %v", cause, b.options.Budget)
 	}
-	b.harness("%v: %v", cause, b.options.Budget)
+	b.harness("%v", cause)
 }
 
 func (b *Bench) fail(owner timeline.Owner, message string, events []int) {

@@ -40,19 +40,23 @@ func (b *Bench) Connect(config devices.Config) {
 // Eventually checks that the events which the query picks come to match within a time. It returns them. A check that
 // fails ends the scenario as a failure of the device.
 func (b *Bench) Eventually(text string, q Query, matcher gomega.GomegaMatcher, within time.Duration) Events {
-	late := time.NewTimer(within)
+	late := time.NewTimer(within + time.Millisecond) // in virtual time many things happen at the very end, and are in time
 	defer late.Stop()
-	for {
+	w := watch{Query: q}
+	for last := false; ; {
 		changed := b.Record.Changed()
-		picked, matched := b.match(q, matcher)
-		if matched {
+		picked, matched := b.match(&w, matcher)
+		switch {
+		case matched:
 			b.passed(text, picked)
 			return picked
+		case last:
+			b.failed(text, fmt.Sprintf("within %v, of %s: %s", within, q, matcher.FailureMessage(picked)), picked)
 		}
 		select {
 		case <-changed:
 		case <-late.C:
-			b.failed(text, fmt.Sprintf("within %v, of %s: %s", within, q, matcher.FailureMessage(picked)), picked)
+			last = true // but look once more: the record may have changed at the same moment
 		case <-b.ctx.Done():
 			b.over()
 		}
@@ -61,7 +65,7 @@ func (b *Bench) Eventually(text string, q Query, matcher gomega.GomegaMatcher, w
 
 // Expect checks that the events which the query picks match now. It returns them.
 func (b *Bench) Expect(text string, q Query, matcher gomega.GomegaMatcher) Events {
-	picked, matched := b.match(q, matcher)
+	picked, matched := b.match(&watch{Query: q}, matcher)
 	if !matched {
 		b.failed(text, fmt.Sprintf("of %s: %s", q, matcher.FailureMessage(picked)), picked)
 	}
@@ -73,17 +77,21 @@ func (b *Bench) Expect(text string, q Query, matcher gomega.GomegaMatcher) Event
 func (b *Bench) Throughout(text string, q Query, matcher gomega.GomegaMatcher, during time.Duration) {
 	end := time.NewTimer(during)
 	defer end.Stop()
-	for {
+	w := watch{Query: q}
+	for last := false; ; {
 		changed := b.Record.Changed()
-		picked, matched := b.match(q, matcher)
-		if !matched {
+		picked, matched := b.match(&w, matcher)
+		switch {
+		case !matched:
 			b.failed(text, fmt.Sprintf("during %v, of %s: %s", during, q, matcher.FailureMessage(picked)), picked)
+		case last:
+			b.passed(text, picked)
+			return
 		}
 		select {
 		case <-changed:
 		case <-end.C:
-			b.passed(text, picked)
-			return
+			last = true // but look once more: the record may have changed at the same moment
 		case <-b.ctx.Done():
 			b.over()
 		}
@@ -131,11 +139,11 @@ func (b *Bench) CutConnection(how faults.Ending) timeline.Event {
 	return e
 }
 
-func (b *Bench) match(q Query, matcher gomega.GomegaMatcher) (Events, bool) {
-	picked := q.pick(b.Record.Events())
+func (b *Bench) match(w *watch, matcher gomega.GomegaMatcher) (Events, bool) {
+	picked := w.look(b.Record.Events())
 	matched, err := matcher.Match(picked)
 	if err != nil {
-		b.harness("matcher on %s: %v", q, err)
+		b.harness("matcher on %s: %v", w, err)
 	}
 	return picked, matched
 }

@@ -22,7 +22,6 @@ import (
 	"github.com/onsi/ginkgo/v2/formatter"
 	ginkgotypes "github.com/onsi/ginkgo/v2/types"
 
-	"mqtthil/devices/espmqtt"
 	"mqtthil/harness/requirement"
 	"mqtthil/harness/timeline"
 )
@@ -32,6 +31,9 @@ var ErrUsage = errors.New("usage")
 
 // ErrInfrastructure marks an error of the machine: a folder that cannot be written, a port that cannot be opened.
 var ErrInfrastructure = errors.New("infrastructure")
+
+// ErrHarness marks an error that is mqtthil's own.
+var ErrHarness = errors.New("harness")
 
 // Observer is told how a run goes on.
 type Observer interface {
@@ -57,8 +59,9 @@ type Run struct {
 	suite    ginkgotypes.SuiteConfig
 	reporter ginkgotypes.ReporterConfig
 
-	results     []Result
-	interrupted bool
+	results       []Result
+	interrupted   bool
+	failedOutside bool // Ginkgo reports a failure, and no scenario failed
 }
 
 // Prepare checks the options, makes the run's folder and chooses the scenarios. Every error that wraps ErrUsage names
@@ -122,13 +125,19 @@ func linkLatest(out, folder string) {
 	if info, err := os.Lstat(link); err == nil && info.Mode()&fs.ModeSymlink == 0 {
 		return
 	}
-	_ = os.Remove(link)
-	_ = os.Symlink(folder, link)
+	fresh := filepath.Join(out, ".latest-"+folder) // renamed, so that there is a link at every moment
+	_ = os.Symlink(folder, fresh)
+	if os.Rename(fresh, link) != nil {
+		_ = os.Remove(fresh)
+	}
 }
 
 // choose finds out which scenarios the filters select.
 func (r *Run) choose() error {
-	r.options.narrow(&r.suite)
+	r.options.configure(&r.suite)
+	if err := checkFlags(r.suite); err != nil {
+		return err
+	}
 	for _, expression := range slices.Concat(r.suite.FocusStrings, r.suite.SkipStrings) {
 		if _, err := regexp.Compile(expression); err != nil {
 			return fmt.Errorf("%w: focus or skip: %w", ErrUsage, err)
@@ -144,7 +153,8 @@ func (r *Run) choose() error {
 	r.info.Requirements = map[string]string{}
 	preview := ginkgo.PreviewSpecs("mqtthil", r.suite)
 	for _, spec := range preview.SpecReports {
-		if spec.LeafNodeType != ginkgotypes.NodeTypeIt || spec.State.Is(ginkgotypes.SpecStateSkipped) {
+		if spec.LeafNodeType != ginkgotypes.NodeTypeIt ||
+			spec.State.Is(ginkgotypes.SpecStateSkipped|ginkgotypes.SpecStatePending) {
 			continue
 		}
 		s := describe(spec)
@@ -168,7 +178,7 @@ func requirementText(id string) string {
 }
 
 // Play runs the chosen scenarios; t is the test that it all happens in, which virtual time needs. It returns an error
-// only where the run as a whole failed: what the scenarios came to is in Results.
+// only where the run as a whole failed: what the scenarios came to is in Results. A process can play one run.
 func (r *Run) Play(t *testing.T) error {
 	r.t = t
 	var failer ginkgo.GinkgoTestingT = t
@@ -179,7 +189,7 @@ func (r *Run) Play(t *testing.T) error {
 	interrupts := make(chan os.Signal, 1) // Ginkgo ends the suite on these
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(interrupts)
-	ginkgo.RunSpecs(failer, "mqtthil", r.suite, r.reporter, ginkgo.AroundNode(func(ctx context.Context) context.Context {
+	passed := ginkgo.RunSpecs(failer, "mqtthil", r.suite, r.reporter, ginkgo.AroundNode(func(ctx context.Context) context.Context {
 		return context.WithValue(ctx, runKey{}, r)
 	}))
 	select {
@@ -188,8 +198,18 @@ func (r *Run) Play(t *testing.T) error {
 	default:
 	}
 	r.info.Ended, r.info.Interrupted = time.Now(), r.interrupted
-	return r.writeInfo()
+	if err := r.writeInfo(); err != nil {
+		return err
+	}
+	if !passed && !r.interrupted && !slices.ContainsFunc(r.results, Result.failed) {
+		r.failedOutside = true
+		return fmt.Errorf("%w: something failed that is no scenario, such as a BeforeEach; see %s",
+			ErrHarness, r.reporter.JSONReport)
+	}
+	return nil
 }
+
+func (r Result) failed() bool { return r.Verdict.Status == timeline.Failed }
 
 // ignore is told by Ginkgo that the suite failed; the exit code comes from the verdicts.
 type ignore struct{}
@@ -216,14 +236,14 @@ func (r *Run) ExitCode() int {
 	}
 	owners := map[timeline.Owner]bool{}
 	for _, result := range r.results {
-		if result.Verdict.Status == timeline.Failed {
+		if result.failed() {
 			owners[result.Verdict.Owner] = true
 		}
 	}
 	switch {
 	case owners[timeline.OwnerDevice]:
 		return ExitDevice
-	case owners[timeline.OwnerHarness], len(r.results) < r.Total():
+	case owners[timeline.OwnerHarness], len(r.results) < r.Total(), r.failedOutside:
 		return ExitHarness
 	case owners[timeline.OwnerInfrastructure], owners[timeline.OwnerBoard]:
 		return ExitInfrastructure
@@ -231,19 +251,7 @@ func (r *Run) ExitCode() int {
 	return ExitPass
 }
 
-// Interrupted says whether the user ended the run.
-func (r *Run) Interrupted() bool { return r.interrupted }
-
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
 	return line
-}
-
-// DefectNames returns the names of the planted defects.
-func DefectNames() []string {
-	var names []string
-	for _, d := range espmqtt.Defects() {
-		names = append(names, string(d))
-	}
-	return names
 }

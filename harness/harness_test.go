@@ -5,10 +5,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	ginkgotypes "github.com/onsi/ginkgo/v2/types"
 	"github.com/onsi/gomega"
 
 	"mqtthil/devices"
@@ -23,7 +27,7 @@ func performance(t *testing.T, ctx context.Context, options Options, body func(*
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &play{options: options, description: Description{Name: t.Name()}, body: body, recorders: make(chan *timeline.Recorder, 1)}
+	p := newPlay(options, Description{Name: t.Name()}, body)
 	path := filepath.Join(t.TempDir(), "record.jsonl")
 	if p.file, err = os.Create(path); err != nil {
 		t.Fatal(err)
@@ -43,7 +47,17 @@ func performance(t *testing.T, ctx context.Context, options Options, body func(*
 	if len(written) == 0 || written[0].Kind != timeline.KindScenario || written[len(written)-1].Kind != timeline.KindVerdict {
 		t.Errorf("the record on disk has %d events and is not closed by a verdict", len(written))
 	}
+	if len(written) > 0 && !written[0].Scenario.Started.Equal(p.started) {
+		t.Errorf("the record says that the scenario started at %v, not %v", written[0].Scenario.Started, p.started)
+	}
 	return verdict, events
+}
+
+// appendAfter lets the device report something after a time.
+func (b *Bench) appendAfter(d time.Duration, name string) {
+	time.AfterFunc(d, func() {
+		b.Record.Append(timeline.Event{Kind: timeline.KindDevice, Device: &timeline.Device{Name: name}})
+	})
 }
 
 func connectOnly(b *Bench) { b.Connect(b.Config()) }
@@ -83,6 +97,23 @@ func TestVerdicts(t *testing.T) {
 			b.Connect(b.Config())
 		}, timeline.Failed, timeline.OwnerHarness, "the fault never struck: drop every PUBACK to the device"},
 		{"a panic", Options{}, func(*Bench) { panic("oh dear") }, timeline.Failed, timeline.OwnerHarness, "panic: oh dear"},
+		{"a bench that breaks down", Options{}, func(b *Bench) {
+			b.giveUp(errors.New("the proxy broke down"))
+			b.Pause(time.Hour)
+		}, timeline.Failed, timeline.OwnerHarness, "the proxy broke down"},
+		{"a body that ends its goroutine", Options{Time: Real}, func(*Bench) { runtime.Goexit() },
+			timeline.Failed, timeline.OwnerHarness, "the goroutine of the scenario was ended"},
+		{"an address of another machine", Options{Time: Real, Listen: "192.0.2.1"}, connectOnly,
+			timeline.Failed, timeline.OwnerInfrastructure, "is 192.0.2.1 an address of this machine? see --listen"},
+		{"an address of version 6", Options{Time: Real, Listen: "::1"}, connectOnly, timeline.Passed, "", ""},
+		{"a check that comes true at the last moment", Options{}, func(b *Bench) {
+			b.appendAfter(5*time.Second, "LATE")
+			b.Eventually("it comes", Reports("LATE"), Some(), 5*time.Second)
+		}, timeline.Passed, "", ""},
+		{"a check that fails from its beginning", Options{}, func(b *Bench) {
+			b.Connect(b.Config())
+			b.Throughout("no CONNECT", Packets(faults.FromDevice(faults.CONNECT)), None(), time.Hour)
+		}, timeline.Failed, timeline.OwnerDevice, "expected nothing, got 1"},
 		{"a body that waits for nothing", Options{Budget: time.Minute}, func(*Bench) { <-make(chan int) },
 			timeline.Failed, timeline.OwnerHarness, "deadlock"},
 		{"a goroutine that stays", Options{}, func(*Bench) {
@@ -99,7 +130,7 @@ func TestVerdicts(t *testing.T) {
 			timeline.Failed, timeline.OwnerInfrastructure, "exit status 127"},
 		{"a program that ends by itself", Options{Device: "exec:printf 'mqtt> '; exit 7"}, connectOnly,
 			timeline.Failed, timeline.OwnerInfrastructure, "exit status 7"},
-		{"a serial port that is not there", Options{Device: "serial:/dev/no-such-port"}, connectOnly,
+		{"a serial port that is not there", Options{Device: "serial:/dev/no-such-port", Listen: "127.0.0.1"}, connectOnly,
 			timeline.Failed, timeline.OwnerInfrastructure, "/dev/no-such-port"},
 	}
 	for _, test := range tests {
@@ -151,7 +182,8 @@ func TestFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &play{options: options, body: connectOnly, file: full, recorders: make(chan *timeline.Recorder, 1)}
+	p := newPlay(options, Description{}, connectOnly)
+	p.file = full
 	p.perform(context.Background(), t)
 	verdict, events := p.judge(0)
 	if verdict.Owner != timeline.OwnerInfrastructure || !strings.Contains(verdict.Message, "no space left on device") {
@@ -169,9 +201,7 @@ func TestMissingDeviation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &play{options: options, body: connectOnly, recorders: make(chan *timeline.Recorder, 1), description: Description{
-		Name: "Receiving: a QoS 2 message that comes twice is acknowledged twice",
-	}}
+	p := newPlay(options, Description{Name: "Receiving: a QoS 2 message that comes twice is acknowledged twice"}, connectOnly)
 	p.perform(context.Background(), t)
 	verdict, _ := p.judge(0)
 	if verdict.Owner != timeline.OwnerDevice || !strings.Contains(verdict.Message, "ESP-QRK-10") {
@@ -195,6 +225,15 @@ func TestOptions(t *testing.T) {
 		{Options{Defects: []string{"no-such"}}, `unknown defect "no-such"; see mqtthil list defects`},
 		{Options{KeepAlive: time.Second}, "whole seconds from 2s"},
 		{Options{KeepAlive: 2500 * time.Millisecond}, "whole seconds"},
+		{Options{Device: "serial:/dev/ttyUSB0"}, "name the address that it can reach by --listen"},
+		{Options{Device: "serial:/dev/ttyUSB0", Listen: "192.168.1.10"}, ""},
+		{Options{Listen: "::1"}, ""},
+		{Options{Listen: "0.0.0.0"}, "cannot connect to --listen 0.0.0.0"},
+		{Options{Listen: "::"}, "cannot connect to --listen ::"},
+		{Options{Listen: "fe80::1%eth0"}, "cannot connect to --listen fe80::1%eth0"},
+		{Options{Listen: "239.0.0.1"}, "cannot connect to --listen 239.0.0.1"},
+		{Options{Listen: "localhost"}, `--listen "localhost" is no IP address`},
+		{Options{Listen: "192.168.1.10:1883"}, "is no IP address"},
 	} {
 		settled, err := test.options.settle()
 		switch {
@@ -204,6 +243,103 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%v is no error of usage", err)
 		case err == nil && (settled.Time == "" || settled.KeepAlive == 0 || settled.Budget == 0 || settled.Out == ""):
 			t.Errorf("%+v: not settled: %+v", test.options, settled)
+		}
+	}
+}
+
+func TestCheckFlags(t *testing.T) {
+	t.Parallel()
+	for want, change := range map[string]func(*ginkgotypes.SuiteConfig){
+		"":                     func(*ginkgotypes.SuiteConfig) {},
+		"parallel.total":       func(c *ginkgotypes.SuiteConfig) { c.ParallelTotal = 2 },
+		"dry-run":              func(c *ginkgotypes.SuiteConfig) { c.DryRun = true },
+		"flake-attempts":       func(c *ginkgotypes.SuiteConfig) { c.FlakeAttempts = 2 },
+		"must-pass-repeatedly": func(c *ginkgotypes.SuiteConfig) { c.MustPassRepeatedly = 2 },
+	} {
+		suite := ginkgotypes.NewDefaultSuiteConfig()
+		change(&suite)
+		err := checkFlags(suite)
+		if want == "" && err != nil || want != "" && (!errors.Is(err, ErrUsage) || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: got %v", want, err)
+		}
+	}
+}
+
+// TestMakeFolder lets several runs begin in the same second.
+func TestMakeFolder(t *testing.T) {
+	t.Parallel()
+	out, started := t.TempDir(), time.Now()
+	const runs = 8
+	var mu sync.Mutex
+	folders := map[string]bool{}
+	var all sync.WaitGroup
+	for range runs {
+		all.Go(func() {
+			folder, err := makeFolder(out, started)
+			if err != nil {
+				t.Error(err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			folders[folder] = true
+		})
+	}
+	all.Wait()
+	if len(folders) != runs {
+		t.Errorf("%d runs have %d folders", runs, len(folders))
+	}
+	if _, err := os.Stat(filepath.Join(out, "latest", "scenarios")); err != nil {
+		t.Error(err)
+	}
+	if entries, err := os.ReadDir(out); err != nil || len(entries) != runs+1 {
+		t.Errorf("something was left behind: %v %v", entries, err)
+	}
+}
+
+// TestQueries picks from a record that grows.
+func TestQueries(t *testing.T) {
+	t.Parallel()
+	packet := func(seq int, kind string, id uint16) timeline.Event {
+		return timeline.Event{Seq: seq, Kind: timeline.KindPacket, Point: timeline.LeftDevice, Conn: 1,
+			Packet: &timeline.Packet{Type: kind, ID: id}}
+	}
+	report := timeline.Event{Seq: 3, Kind: timeline.KindDevice, Device: &timeline.Device{
+		Name: "MQTT_EVENT_PUBLISHED", Fields: map[string]string{"msg_id": "7"},
+	}}
+	record := Events{packet(0, "CONNECT", 0), packet(1, "PUBLISH", 7), packet(2, "PUBLISH", 7), report,
+		{Seq: 4, Kind: timeline.KindClose, Point: timeline.LeftDevice},
+		{Seq: 5, Kind: timeline.KindBroker, Broker: &timeline.Broker{Hook: "message", Topic: "a"}},
+		packet(6, "PUBLISH", 8)}
+	published := faults.FromDevice(faults.PUBLISH)
+	for _, test := range []struct {
+		query Query
+		want  []int
+	}{
+		{Packets(published), []int{1, 2, 6}},
+		{Packets(faults.FromDevice()), []int{0, 1, 2, 6}},
+		{Packets(published.Nth(2)), []int{2}},
+		{Packets(published.From(2)), []int{2, 6}},
+		{Packets(published).Since(record[1]), []int{2, 6}},
+		{Packets(published.Nth(2)).Since(record[2]), nil}, // the second of all, not of the later ones
+		{Packets(published).Since(record[1]).Since(record[4]), []int{6}},
+		{Packets(faults.ToDevice()), nil},
+		{Reports("MQTT_EVENT_PUBLISHED"), []int{3}},
+		{Reports("MQTT_EVENT_PUBLISHED", "msg_id", 7), []int{3}},
+		{Reports("MQTT_EVENT_PUBLISHED", "msg_id", 8), nil},
+		{BrokerHooks("message", ""), []int{5}},
+		{BrokerHooks("message", "b"), nil},
+		{Closes(), []int{4}},
+	} {
+		w, looks := watch{Query: test.query}, 0
+		w.fits = func(e *timeline.Event) bool { looks++; return test.query.fits(e) }
+		for n := range record {
+			w.look(record[:n])
+		}
+		if got := w.look(record).seqs(); !slices.Equal(got, test.want) {
+			t.Errorf("%s: picked %v, want %v", test.query, got, test.want)
+		}
+		if looks != len(record) {
+			t.Errorf("%s: looked %d times at %d events", test.query, looks, len(record))
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"syscall"
 
 	"mqtthil/devices/port"
 	"mqtthil/harness/simnet"
@@ -57,7 +58,18 @@ func (n memoryNetwork) console() (io.ReadWriter, port.Port, error) {
 		return nil, nil, err
 	}
 	far, err := l.Accept()
-	return far, memoryPort{near}, err
+	return memoryUART{far}, memoryPort{near}, err
+}
+
+// memoryUART is the board's end of a serial line in memory. A serial line knows nothing of a reset: it just ends.
+type memoryUART struct{ net.Conn }
+
+func (u memoryUART) Read(b []byte) (int, error) {
+	n, err := u.Conn.Read(b)
+	if errors.Is(err, syscall.ECONNRESET) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // memoryPort is the bench's end of a serial line in memory.

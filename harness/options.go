@@ -3,6 +3,7 @@ package harness
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -41,7 +42,7 @@ type Options struct {
 	LabelFilter string   // in Ginkgo's syntax
 
 	KeepAlive time.Duration // that the scenarios ask for; default 120 s in virtual time, 4 s in real time
-	Listen    string        // address that the device reaches the bench by, in real time; default 127.0.0.1
+	Listen    string        // IP address of this machine that the device connects to, in real time; default 127.0.0.1
 	Budget    time.Duration // for one scenario on its own clock; default 1 h in virtual time, 5 min in real time
 
 	Quiet   bool      // say nothing on standard output: an Observer does
@@ -65,9 +66,6 @@ func (o Options) settle() (Options, error) {
 	if o.Out == "" {
 		o.Out = "out"
 	}
-	if o.Listen == "" {
-		o.Listen = "127.0.0.1"
-	}
 	kind, rest, _ := strings.Cut(o.Device, ":")
 	switch {
 	case o.Device == Emulated:
@@ -81,6 +79,16 @@ func (o Options) settle() (Options, error) {
 		o.Time = Real
 	default:
 		return o, fmt.Errorf("%w: unknown device %q; it is emulated, exec:COMMAND or serial:PATH", ErrUsage, o.Device)
+	}
+	if o.Listen == "" && kind == "serial" {
+		return o, fmt.Errorf("%w: a board cannot connect to this machine's loopback; name the address that it can reach by "+
+			"--listen (127.0.0.1 if %q is an emulator on this machine)", ErrUsage, o.Device)
+	}
+	if o.Listen == "" {
+		o.Listen = "127.0.0.1"
+	}
+	if err := checkListen(o.Listen); err != nil {
+		return o, err
 	}
 	switch o.Time {
 	case "":
@@ -118,6 +126,20 @@ func (o Options) settle() (Options, error) {
 	return o, nil
 }
 
+// checkListen refuses what a device could not connect to: the address goes into its configuration as it is.
+func checkListen(address string) error {
+	ip, err := netip.ParseAddr(address)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: --listen %q is no IP address; name one of this machine's, such as 192.168.1.10",
+			ErrUsage, address)
+	case ip.IsUnspecified(), ip.IsMulticast(), ip.Zone() != "":
+		return fmt.Errorf("%w: a device cannot connect to --listen %s; name one of this machine's addresses, "+
+			"such as 192.168.1.10", ErrUsage, address)
+	}
+	return nil
+}
+
 func (o Options) defects() []espmqtt.Defect {
 	var defects []espmqtt.Defect
 	for _, name := range o.Defects {
@@ -126,13 +148,36 @@ func (o Options) defects() []espmqtt.Defect {
 	return defects
 }
 
-// narrow hands the filters to Ginkgo, beside what its own flags say.
-func (o Options) narrow(suite *ginkgotypes.SuiteConfig) {
+// configure hands the filters to Ginkgo, beside what its own flags say.
+func (o Options) configure(suite *ginkgotypes.SuiteConfig) {
+	if suite.Timeout == ginkgotypes.NewDefaultSuiteConfig().Timeout {
+		suite.Timeout = 0 // each scenario has a budget, and a run with a board and a long keep alive may take hours
+	}
 	suite.FocusStrings = append(suite.FocusStrings, o.Focus...)
 	suite.SkipStrings = append(suite.SkipStrings, o.Skip...)
 	if o.LabelFilter != "" {
 		suite.LabelFilter = o.LabelFilter
 	}
+}
+
+// checkFlags refuses what Ginkgo's flags can ask for and a run cannot do: it plays each scenario once, and one after the
+// other, for there is one device.
+func checkFlags(suite ginkgotypes.SuiteConfig) error {
+	for _, flag := range []struct {
+		name string
+		set  bool
+	}{
+		{"parallel.total (of ginkgo -p)", suite.ParallelTotal > 1},
+		{"dry-run", suite.DryRun},
+		{"flake-attempts", suite.FlakeAttempts > 0},
+		{"must-pass-repeatedly", suite.MustPassRepeatedly > 0},
+	} {
+		if flag.set {
+			return fmt.Errorf("%w: a run plays each scenario once, one after the other; leave Ginkgo's flag %s out",
+				ErrUsage, flag.name)
+		}
+	}
+	return nil
 }
 
 // Client is the name of the client's profile: its requirements and its known deviations.

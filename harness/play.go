@@ -43,19 +43,19 @@ func (r *Run) scenario(ctx ginkgo.SpecContext, body func(*Bench)) {
 	description := describe(ginkgo.CurrentSpecReport())
 	number := len(r.results) + 1
 	r.observer.Started(number, r.Total(), description.Name)
-	started := time.Now()
 	path := filepath.Join(r.folder, "scenarios", fileName(number, description.Name))
 
-	p := &play{options: r.options, description: description, body: body, recorders: make(chan *timeline.Recorder, 1)}
+	p := newPlay(r.options, description, body)
 	file, err := os.Create(path)
 	if err != nil {
-		p.outcome = failure{timeline.Failed, timeline.OwnerInfrastructure, err.Error(), nil}
+		p.outcome = failure{timeline.Failed, timeline.OwnerInfrastructure,
+			fmt.Sprintf("the record could not be made: %v; is the run's folder still there, and is there room?", err), nil}
 	} else {
 		defer file.Close()
 		p.file = file
 		p.perform(ctx, r.t)
 	}
-	verdict, events := p.judge(time.Since(started))
+	verdict, events := p.judge(time.Since(p.started))
 	if verdict.Status == timeline.Interrupted {
 		r.interrupted = true
 	}
@@ -75,6 +75,7 @@ type play struct {
 	options     Options
 	description Description
 	body        func(*Bench)
+	started     time.Time // on the wall clock
 	file        *os.File
 
 	recorders chan *timeline.Recorder // gets the recorder as soon as there is one
@@ -82,17 +83,29 @@ type play struct {
 	outcome   failure
 }
 
+func newPlay(options Options, description Description, body func(*Bench)) *play {
+	return &play{
+		options: options, description: description, body: body, started: time.Now(),
+		recorders: make(chan *timeline.Recorder, 1),
+	}
+}
+
 // perform runs the scenario and waits until it has ended, or has to be given up: a part of the harness that hangs must
 // not stop the run.
 func (p *play) perform(ctx context.Context, t *testing.T) {
 	done := make(chan failure, 1)
 	limit := p.options.wallBudget
-	if p.options.Time == Virtual {
-		go func() { done <- p.inBubble(t) }()
-	} else {
+	run := func() failure { return p.inBubble(t) }
+	if p.options.Time == Real {
 		limit = p.options.Budget + p.options.wallBudget // what comes after the budget takes time, too
-		go func() { done <- p.onStage(ctx) }()
+		run = func() failure { return p.onStage(ctx) }
 	}
+	go func() {
+		outcome := failure{timeline.Failed, timeline.OwnerHarness,
+			"the goroutine of the scenario was ended, as by runtime.Goexit or a data race in virtual time", nil}
+		defer func() { done <- outcome }()
+		outcome = run()
+	}()
 	watchdog := time.NewTimer(limit)
 	defer watchdog.Stop()
 	interrupt := ctx.Done()
@@ -132,7 +145,7 @@ func (p *play) inBubble(t *testing.T) (outcome failure) {
 // onStage sets the bench up, runs the body and takes the bench down.
 func (p *play) onStage(ctx context.Context) (outcome failure) {
 	recorder := timeline.NewRecorder(p.file)
-	recorder.Append(p.description.header(p.options))
+	recorder.Append(p.description.header(p.options, p.started))
 	p.recorders <- recorder
 
 	if ctx.Done() != nil { // the user's interrupt
@@ -144,6 +157,8 @@ func (p *play) onStage(ctx context.Context) (outcome failure) {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, p.options.Budget, errBudget)
 	defer cancel()
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
 
 	defer func() {
 		v := recover()
@@ -156,7 +171,7 @@ func (p *play) onStage(ctx context.Context) (outcome failure) {
 		}
 		outcome = failure{timeline.Failed, timeline.OwnerHarness, fmt.Sprintf("panic: %v\n%s", v, debug.Stack()), nil}
 	}()
-	bench := &Bench{ctx: ctx, options: p.options, Record: recorder, ended: make(chan struct{})}
+	bench := &Bench{ctx: ctx, giveUp: giveUp, options: p.options, Record: recorder, ended: make(chan struct{})}
 	defer bench.close()
 	bench.open()
 	// A body that waits for something else than the bench does not see the end of its time. Without the bench nothing

@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"mqtthil/faults"
@@ -61,8 +62,9 @@ func (e Events) seqs() []int {
 
 // Query picks events from a record.
 type Query struct {
-	text string
-	pick func(Events) Events
+	text   string
+	fits   func(*timeline.Event) bool // decides on one event, whatever the others are
+	narrow func(Events) Events        // picks from all that fit; nil picks them all
 }
 
 // String says what the query picks.
@@ -70,24 +72,27 @@ func (q Query) String() string { return q.text }
 
 // Packets picks packets at the device's side of the proxy: what the device really sent, what it really got.
 func Packets(m faults.Match) Query {
-	return Query{m.String(), func(e Events) Events { return m.Select(e) }}
+	every := m.From(1) // without Nth and From, which count packets
+	return Query{
+		text:   m.String(),
+		fits:   func(e *timeline.Event) bool { return len(every.Select([]timeline.Event{*e})) > 0 },
+		narrow: func(e Events) Events { return m.Select(e) },
+	}
 }
 
 // Reports picks events that the device reported on its console, such as MQTT_EVENT_PUBLISHED; fields are pairs of name
 // and value that the event must have, such as "msg_id", 17.
 func Reports(name string, fields ...any) Query {
-	return Query{describeFields(name, fields), func(events Events) Events {
-		return events.where(func(e timeline.Event) bool {
-			if e.Kind != timeline.KindDevice || e.Device.Name != name {
+	return Query{text: describeFields(name, fields), fits: func(e *timeline.Event) bool {
+		if e.Kind != timeline.KindDevice || e.Device.Name != name {
+			return false
+		}
+		for i := 0; i+1 < len(fields); i += 2 {
+			if e.Device.Fields[fmt.Sprint(fields[i])] != fmt.Sprint(fields[i+1]) {
 				return false
 			}
-			for i := 0; i+1 < len(fields); i += 2 {
-				if e.Device.Fields[fmt.Sprint(fields[i])] != fmt.Sprint(fields[i+1]) {
-					return false
-				}
-			}
-			return true
-		})
+		}
+		return true
 	}}
 }
 
@@ -101,35 +106,54 @@ func describeFields(name string, fields []any) string {
 
 // BrokerHooks picks calls of a hook of the broker, such as will-sent, on a topic; an empty topic is any.
 func BrokerHooks(hook, topic string) Query {
-	return Query{strings.TrimSpace("broker's " + hook + " " + topic), func(events Events) Events {
-		return events.where(func(e timeline.Event) bool {
-			return e.Kind == timeline.KindBroker && e.Broker.Hook == hook && (topic == "" || e.Broker.Topic == topic)
-		})
+	return Query{text: strings.TrimSpace("broker's " + hook + " " + topic), fits: func(e *timeline.Event) bool {
+		return e.Kind == timeline.KindBroker && e.Broker.Hook == hook && (topic == "" || e.Broker.Topic == topic)
 	}}
 }
 
 // Closes picks the ends of connections that the device made.
 func Closes() Query {
-	return Query{"connections closed by the device", func(events Events) Events {
-		return events.where(func(e timeline.Event) bool {
-			return e.Kind == timeline.KindClose && e.Point == timeline.LeftDevice
-		})
+	return Query{text: "connections closed by the device", fits: func(e *timeline.Event) bool {
+		return e.Kind == timeline.KindClose && e.Point == timeline.LeftDevice
 	}}
 }
 
 // Since keeps what happened after an event of the record.
 func (q Query) Since(after timeline.Event) Query {
-	return Query{q.text, func(events Events) Events {
-		return q.pick(events).where(func(e timeline.Event) bool { return e.Seq > after.Seq })
-	}}
+	later := q
+	later.narrow = func(e Events) Events {
+		e = q.picked(e)
+		first := slices.IndexFunc(e, func(event timeline.Event) bool { return event.Seq > after.Seq })
+		if first < 0 {
+			return nil
+		}
+		return e[first:]
+	}
+	return later
 }
 
-func (e Events) where(fits func(timeline.Event) bool) Events {
-	var picked Events
-	for _, event := range e {
-		if fits(event) {
-			picked = append(picked, event)
+// picked is what the query picks from the events that fit.
+func (q Query) picked(fitting Events) Events {
+	if q.narrow == nil {
+		return fitting
+	}
+	return q.narrow(fitting)
+}
+
+// watch looks through a record as it grows. It looks at each event once: a check looks again after every new event, and
+// a record can have a hundred thousand.
+type watch struct {
+	Query
+	seen    int
+	fitting Events
+}
+
+// look returns what the query picks from the record, which is the one of the last look or has grown since.
+func (w *watch) look(record Events) Events {
+	for ; w.seen < len(record); w.seen++ {
+		if e := &record[w.seen]; w.fits(e) {
+			w.fitting = append(w.fitting, *e)
 		}
 	}
-	return picked
+	return w.picked(w.fitting)
 }

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/onsi/ginkgo/v2"
 	ginkgotypes "github.com/onsi/ginkgo/v2/types"
@@ -72,7 +73,7 @@ type Description struct {
 	Location string
 }
 
-// List returns all scenarios in the order of their declaration.
+// List returns all scenarios, sorted by name.
 func List() []Description {
 	preview := ginkgo.PreviewSpecs("mqtthil")
 	var all []Description
@@ -107,10 +108,10 @@ func describe(spec ginkgotypes.SpecReport) Description {
 	return d
 }
 
-// header opens a scenario's record.
-func (d Description) header(o Options) timeline.Event {
+// header opens a scenario's record; started is on the wall clock.
+func (d Description) header(o Options, started time.Time) timeline.Event {
 	return timeline.Event{Kind: timeline.KindScenario, Scenario: &timeline.Scenario{
-		Name: d.Name, Topic: d.Topic, Labels: d.Labels, Covers: d.Covers, Location: d.Location, Started: o.Started,
+		Name: d.Name, Topic: d.Topic, Labels: d.Labels, Covers: d.Covers, Location: d.Location, Started: started,
 		Settings: map[string]string{
 			"device":     o.Device,
 			"time":       string(o.Time),
@@ -125,7 +126,7 @@ var (
 	labelWord = regexp.MustCompile(`/[^/]*/|[^&|!(){},\s]+`)
 )
 
-// fileName is the name of a scenario's record.
+// fileName is the name of a scenario's record. The number makes it unique in its run.
 func fileName(number int, name string) string {
 	slug := strings.Trim(notWord.ReplaceAllString(strings.ToLower(name), "-"), "-")
 	if len(slug) > 80 {

@@ -77,7 +77,7 @@ var _ = Describe("Connect:", Label("connect"), func() {
 			b.Eventually("the refusal is reported with the broker's return code",
 				Reports("MQTT_EVENT_ERROR", "kind", "CONNECTION_REFUSED", "code", 4), Some(), 5*time.Second)
 			b.Eventually("the client tries again", Packets(faults.FromDevice(faults.CONNECT)), AtLeast(2), 10*time.Second)
-			b.Expect("the client never reports that it is connected", Reports("MQTT_EVENT_CONNECTED"), None())
+			b.Throughout("the client never reports that it is connected", Reports("MQTT_EVENT_CONNECTED"), None(), 2*time.Second)
 		})
 
 	Scenario("without CONNACK the client gives up and tries again",

@@ -73,7 +73,7 @@ var _ = Describe("Retransmission:", Label("retransmission"), func() {
 		Covers("ESP-OUTBOX-11", "MQTT-3.1.2-4", "MQTT-3.3.1-1", "MQTT-4.4.0-1"),
 		FailsOn(espmqtt.OutboxLostOnReconnect, espmqtt.RetransmitWithoutDUP),
 		func(b *Bench) {
-			b.Faults.Add(faults.Cut(faults.FromDevice(faults.PUBLISH), faults.After, faults.RST))
+			b.Faults.Add(faults.Cut(faults.ToDevice(faults.PUBACK), faults.Before, faults.RST))
 			config := b.Config()
 			config.PersistentSession = true
 			b.Connect(config)
@@ -92,7 +92,7 @@ var _ = Describe("Retransmission:", Label("retransmission"), func() {
 		Covers("ESP-OUTBOX-11", "MQTT-3.1.2-6"),
 		FailsOn(espmqtt.OutboxLostOnReconnect),
 		func(b *Bench) {
-			b.Faults.Add(faults.Cut(faults.FromDevice(faults.PUBLISH), faults.After, faults.RST))
+			b.Faults.Add(faults.Cut(faults.ToDevice(faults.PUBACK), faults.Before, faults.RST))
 			b.Connect(b.Config())
 			b.Step("publish at QoS 1, and lose the connection before PUBACK")
 			id := b.DUT.Publish("bench/up", "hello", devices.QoS1)

@@ -19,6 +19,7 @@ import (
 const (
 	deviceVariable = "MQTTHIL_DEVICE" // as --device of mqtthil run
 	timeVariable   = "MQTTHIL_TIME"   // virtual or real
+	listenVariable = "MQTTHIL_LISTEN" // as --listen of mqtthil run
 	defectVariable = "MQTTHIL_DEFECT" // a planted defect
 	labelsVariable = "MQTTHIL_LABELS" // a label filter
 	outVariable    = "MQTTHIL_OUT"    // folder for the records
@@ -29,6 +30,7 @@ func TestScenarios(t *testing.T) {
 	options := harness.Options{
 		Device:      os.Getenv(deviceVariable),
 		Time:        harness.TimeMode(os.Getenv(timeVariable)),
+		Listen:      os.Getenv(listenVariable),
 		LabelFilter: os.Getenv(labelsVariable),
 		Out:         os.Getenv(outVariable),
 		Command:     []string{"go", "test", "./scenarios"},

@@ -46,7 +46,7 @@ Its serial console is this program's standard input and output, or a pseudo-term
 			case stdio == (link != ""):
 				return fmt.Errorf("%w: where is the console to be? either --stdio or --pty LINK", harness.ErrUsage)
 			case stdio:
-				return emulator.New(standardStreams{os.Stdin, os.Stdout}, options).Run()
+				return emulate(standardStreams{os.Stdin, os.Stdout}, options)
 			}
 			return emulateOnPty(c.OutOrStdout(), link, options)
 		},
@@ -79,7 +79,15 @@ func emulateOnPty(out io.Writer, link string, options emulator.Options) error {
 	defer stop()
 	defer context.AfterFunc(ctx, func() { _ = pty.Close() })()
 	fmt.Fprintf(out, "console at %s; Ctrl-C ends it\n", link)
-	return emulator.New(pty, options).Run()
+	return emulate(pty, options)
+}
+
+// emulate runs the board until its console ends.
+func emulate(console io.ReadWriter, options emulator.Options) error {
+	if err := emulator.New(console, options).Run(); err != nil {
+		return fmt.Errorf("%w: the emulated board: %w", harness.ErrInfrastructure, err)
+	}
+	return nil
 }
 
 // replaceLink makes link point to path. It takes the place of a link that is there, and of nothing else.

@@ -14,11 +14,6 @@ import (
 
 func main() { os.Exit(execute(os.Args[1:])) }
 
-// exitError is an exit code that is no error to talk about.
-type exitError int
-
-func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
-
 // execute runs the command line and returns the exit code.
 func execute(arguments []string) int {
 	root := &cobra.Command{
@@ -43,25 +38,23 @@ Exit codes: 0 pass, 1 the device failed, 2 usage, 3 infrastructure, 4 the harnes
 	root.AddCommand(runCommand(), listCommand(), reportCommand(), emulateCommand(), versionCommand())
 	root.SetArgs(arguments)
 	err := root.Execute()
-	var code exitError
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mqtthil:", err)
+	}
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return harness.ExitPass
-	case errors.As(err, &code):
-		return int(code)
-	}
-	fmt.Fprintln(os.Stderr, "mqtthil:", err)
-	switch {
 	case errors.Is(err, harness.ErrInfrastructure):
 		return harness.ExitInfrastructure
-	case errors.Is(err, errHarness):
+	case errors.Is(err, harness.ErrHarness):
 		return harness.ExitHarness
 	}
 	return harness.ExitUsage // what is left are mistakes in the command line, cobra's own among them
 }
-
-// errHarness marks an error that is mqtthil's own.
-var errHarness = errors.New("harness")
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{

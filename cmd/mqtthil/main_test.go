@@ -79,6 +79,10 @@ func TestCommandLines(t *testing.T) {
 		{"a filter that fits nothing", []string{"run", "--focus", "tea time"}, 2, `^$`, `^mqtthil: usage: no scenario fits the filters.*\n$`},
 		{"a folder that cannot be made", []string{"run", "--out", "/proc/no/such"}, 2, `^$`, `^mqtthil: usage: the folder for results cannot be made: .*; name another with --out\n$`},
 		{"a report of nothing", []string{"report", "/no/such"}, 2, `^$`, `^mqtthil: usage: .*/no/such.*\n$`},
+		{"a report of a file", []string{"report", "/etc/passwd"}, 2, `^$`, `^mqtthil: usage: .*/etc/passwd.*not a directory\n$`},
+		{"a board without an address", []string{"run", "--device", "serial:/dev/ttyUSB0"}, 2, `^$`, `^mqtthil: usage: .*name the address .* --listen.*\n$`},
+		{"every address", []string{"run", "--time", "real", "--listen", "0.0.0.0"}, 2, `^$`, `^mqtthil: usage: a device cannot connect to --listen 0\.0\.0\.0; .*\n$`},
+		{"an address that is a name", []string{"run", "--listen", "localhost"}, 2, `^$`, `^mqtthil: usage: --listen "localhost" is no IP address; .*\n$`},
 		{"a console nowhere", []string{"emulate"}, 2, `^$`, `^mqtthil: usage: where is the console to be.*\n$`},
 		{"a pty in the place of a file", []string{"emulate", "--pty", "/etc/passwd"}, 2, `^$`, `^mqtthil: usage: --pty: /etc/passwd is there and no link.*\n$`},
 		{"a program that is not there", []string{"run", "--device", "exec:/no/such", "--focus", "carries what"}, 3,
@@ -131,6 +135,42 @@ func TestRunLeavesAReport(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(folder, "ginkgo.json")); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestReaderThatHasGone closes the run's standard output, as mqtthil run | head does. The run goes on to its report.
+func TestReaderThatHasGone(t *testing.T) {
+	t.Parallel()
+	command := program(t, "run", "--label-filter", "connect")
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = reader.Close()
+	command.Stdout = writer
+	err = command.Run()
+	_ = writer.Close()
+	if err != nil {
+		t.Errorf("the run ended with %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(command.Dir, "out", "latest", "report.html")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestReportThatCannotBeWritten puts a folder in the report's place.
+func TestReportThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "run.json"), []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(folder, "report.html", "in the way"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := result(t, program(t, "report", folder))
+	if code != harness.ExitInfrastructure || !strings.Contains(stderr, "write "+filepath.Join(folder, "report.html")) {
+		t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
 	}
 }
 
@@ -255,7 +295,8 @@ func TestSerialDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = serial.Close()
-	code, output, stderr := result(t, program(t, "run", "--device", "serial:"+link, "--focus", "(receiving|Connect): .*(delivered|carries)"))
+	code, output, stderr := result(t, program(t, "run", "--device", "serial:"+link, "--listen", "127.0.0.1",
+		"--focus", "(receiving|Connect): .*(delivered|carries)"))
 	if code != harness.ExitPass {
 		t.Errorf("exit code %d\n%s%s", code, output, stderr)
 	}

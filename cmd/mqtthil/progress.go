@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/term"
 
@@ -16,19 +17,12 @@ import (
 type progress struct {
 	out     *os.File
 	live    bool
-	width   int
 	started time.Time
 }
 
 func newProgress(out *os.File) *progress {
-	p := &progress{out: out, started: time.Now(), width: 80}
-	if term.IsTerminal(int(out.Fd())) {
-		p.live = true
-		if width, _, err := term.GetSize(int(out.Fd())); err == nil && width > 0 {
-			p.width = width
-		}
-	}
-	return p
+	live := term.IsTerminal(int(out.Fd())) && os.Getenv("TERM") != "dumb" // which cannot erase a line
+	return &progress{out: out, live: live, started: time.Now()}
 }
 
 // eraseLine goes to the start of a terminal's line and clears it.
@@ -39,11 +33,20 @@ func (p *progress) Started(number, total int, name string) {
 	if !p.live {
 		return
 	}
-	line := fmt.Sprintf("[%d/%d] %s", number, total, name)
-	if runes := []rune(line); len(runes) >= p.width {
-		line = string(runes[:p.width-2]) + "…"
+	width, _, err := term.GetSize(int(p.out.Fd())) // each time, for a window can be resized
+	if err != nil || width == 0 {
+		width = 80
 	}
-	fmt.Fprint(p.out, eraseLine, line)
+	fmt.Fprint(p.out, eraseLine, fit(fmt.Sprintf("[%d/%d] %s", number, total, name), width))
+}
+
+// fit cuts a line short of a terminal's width, or the live line would become two.
+func fit(line string, width int) string {
+	runes := []rune(line)
+	if len(runes) < width {
+		return line
+	}
+	return string(runes[:max(width-2, 0)]) + "…"
 }
 
 // Ended implements harness.Observer.
@@ -68,8 +71,15 @@ func owner(v timeline.Verdict) string {
 	return string(v.Owner)
 }
 
-// indent sets a message of several lines below its first, and cuts it short where the report has the rest.
+// indent sets a message of several lines below its first, and cuts it short where the report has the rest. What the
+// device has put into it, such as a topic, gets no power over the terminal.
 func indent(message string) string {
+	message = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return '\uFFFD'
+		}
+		return r
+	}, message)
 	lines := strings.Split(strings.TrimSpace(message), "\n")
 	const most = 12
 	if len(lines) > most {

@@ -23,9 +23,12 @@ that was killed, the scenarios that had ended are reported, and of the one that 
 			return nil
 		},
 		RunE: func(c *cobra.Command, arguments []string) error {
+			if _, err := reports.Load(arguments[0]); err != nil {
+				return fmt.Errorf("%w: %w", harness.ErrUsage, err)
+			}
 			paths, err := reports.Write(arguments[0])
 			if err != nil {
-				return fmt.Errorf("%w: %w", harness.ErrUsage, err)
+				return fmt.Errorf("%w: %w; the report is written into the folder of the run", harness.ErrInfrastructure, err)
 			}
 			fmt.Fprintf(c.OutOrStdout(), "report  %s\njunit   %s\n", paths.HTML, paths.JUnit)
 			return nil

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -51,29 +54,31 @@ The emulated device runs in virtual time, where minutes of keep alive take milli
 	f.StringArrayVar(&options.Skip, "skip", nil, "leave out scenarios whose full name fits this regular expression; repeatable")
 	f.StringVar(&options.LabelFilter, "label-filter", "", "run only scenarios whose labels fit, in Ginkgo's syntax")
 	f.DurationVar(&options.KeepAlive, "keep-alive", 0, "keep alive that scenarios ask for (default 120s in virtual, 4s in real time)")
-	f.StringVar(&options.Listen, "listen", "127.0.0.1", "IP address of this machine that the device connects to, in real time")
+	f.StringVar(&options.Listen, "listen", "",
+		"IP address of this machine that the device connects to (default 127.0.0.1, but to be named for a serial port)")
 	return c
 }
 
 // run plays the scenarios and writes the report. It leaves the program where virtual time needs a test around it: then
 // the exit code is given there.
 func run(options harness.Options) error {
+	// A reader that has gone, as in mqtthil run | head, must not end the run before its report is written: with this,
+	// writing to it is an error as any other.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	progress := newProgress(os.Stdout)
 	r, err := harness.Prepare(options, progress)
 	if err != nil {
 		return err
 	}
-	var failed error
 	inTest(func(t *testing.T) int {
-		failed = r.Play(t)
-		if err := conclude(r, progress); failed == nil {
-			failed = err
+		err := errors.Join(r.Play(t), conclude(r, progress))
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "mqtthil:", err)
 		}
-		if failed != nil {
-			fmt.Fprintln(os.Stderr, "mqtthil:", failed)
-			return harness.ExitInfrastructure
+		if code := r.ExitCode(); code != harness.ExitPass {
+			return code // what the scenarios came to stands, whatever else went wrong
 		}
-		return r.ExitCode()
+		return exitCode(err)
 	})
 	return nil
 }
@@ -88,13 +93,14 @@ func inTest(f func(*testing.T) int) {
 		nil, nil)
 }
 
-// conclude writes the report and says how the run went.
+// conclude says how the run went and writes the report.
 func conclude(r *harness.Run, progress *progress) error {
+	progress.summary(r)
 	paths, err := reports.Write(r.Folder())
 	if err != nil {
-		return fmt.Errorf("the report: %w; make room and run mqtthil report %s", err, r.Folder())
+		return fmt.Errorf("%w: the report: %w; when the folder can be written, run mqtthil report %s",
+			harness.ErrInfrastructure, err, r.Folder())
 	}
-	progress.summary(r)
 	fmt.Printf("report  %s\njunit   %s\nrecord  %s\n", paths.HTML, paths.JUnit, r.Folder())
 	return nil
 }
