@@ -157,6 +157,10 @@ func (p *Process) Write(b []byte) (int, error) {
 	}
 	n, err := l.stdin.Write(b)
 	if err != nil {
+		select {
+		case <-l.ended: // a program that takes no more input mostly has ended, and its status says more
+		case <-time.After(outputDelay):
+		}
 		err = p.because(err)
 	}
 	return n, err
