@@ -69,6 +69,9 @@ type DUT struct {
 	lost  error         // why; set before ended is closed
 }
 
+// UnwantedReset begins the text of the event in the record that says that the board reset itself.
+const UnwantedReset = "not by the bench"
+
 // Open starts to listen to a device. Everything that its console says goes into the record. The context ends every wait
 // for the device.
 func Open(ctx context.Context, p port.Port, dialect Dialect, record *timeline.Recorder, options Options) *DUT {
@@ -144,7 +147,7 @@ func (d *DUT) line(line string) {
 		d.banner.Store(true)
 		if !d.expected.Swap(false) {
 			d.record.Append(timeline.Event{Kind: timeline.KindReset,
-				Text: fmt.Sprintf("not by the bench: %s", device.Fields["text"])})
+				Text: fmt.Sprintf("%s: %s", UnwantedReset, device.Fields["text"])})
 		}
 	}
 	d.record.Append(timeline.Event{Kind: timeline.KindDevice, Device: &device})

@@ -130,6 +130,9 @@ func TestVerdicts(t *testing.T) {
 			timeline.Failed, timeline.OwnerInfrastructure, "exit status 127"},
 		{"a program that ends by itself", Options{Device: "exec:printf 'mqtt> '; exit 7"}, connectOnly,
 			timeline.Failed, timeline.OwnerInfrastructure, "exit status 7"},
+		{"a board that resets itself", Options{Device: "exec:printf 'rst:0x1 (POWERON_RESET)\\nmqtt> '; read x; " +
+			"printf 'rst:0xf (BROWNOUT_RST)\\nmqtt> '; cat >/dev/null"}, connectOnly,
+			timeline.Failed, timeline.OwnerBoard, "the board was reset, not by the bench: BROWNOUT_RST"},
 		{"a serial port that is not there", Options{Device: "serial:/dev/no-such-port", Listen: "127.0.0.1"}, connectOnly,
 			timeline.Failed, timeline.OwnerInfrastructure, "/dev/no-such-port"},
 	}

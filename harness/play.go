@@ -16,6 +16,7 @@ import (
 
 	"github.com/onsi/ginkgo/v2"
 
+	"mqtthil/devices"
 	"mqtthil/harness/judge"
 	"mqtthil/harness/requirement"
 	"mqtthil/harness/timeline"
@@ -206,36 +207,51 @@ func (p *play) judge(wall time.Duration) (timeline.Verdict, []timeline.Event) {
 	if p.recorder == nil {
 		return verdict, nil
 	}
+	fail := func(owner timeline.Owner, events []int, format string, arguments ...any) { // what came first, stands
+		if verdict.Status == timeline.Passed {
+			verdict.Status, verdict.Owner, verdict.Events = timeline.Failed, owner, events
+			verdict.Message = fmt.Sprintf(format, arguments...)
+		}
+	}
 	events := p.recorder.Events()
 	var final []timeline.Event
 	if verdict.Status == timeline.Passed || verdict.Owner == timeline.OwnerDevice {
+		if reset, ok := unwantedReset(events); ok { // and whatever else went wrong may come of it
+			verdict.Status = timeline.Passed
+			fail(timeline.OwnerBoard, append([]int{reset.Seq}, p.outcome.events...),
+				"the board was reset, %s; look at its supply and its firmware\n%s", reset.Text, p.outcome.message)
+		}
 		findings, missing := requirement.Apply(Client, p.description.Name, judge.Run(events))
 		for i := range findings {
 			f := &findings[i]
 			final = append(final, timeline.Event{Kind: timeline.KindFinding, Finding: f})
-			if f.Deviation == "" && verdict.Status == timeline.Passed {
-				verdict.Status, verdict.Owner = timeline.Failed, timeline.OwnerDevice
-				verdict.Message, verdict.Events = fmt.Sprintf("%s: %s", f.Requirement, f.Text), f.Events
+			if f.Deviation == "" {
+				fail(timeline.OwnerDevice, f.Events, "%s: %s", f.Requirement, f.Text)
 			}
 		}
 		for _, d := range missing {
-			if verdict.Status == timeline.Passed {
-				verdict.Status, verdict.Owner = timeline.Failed, timeline.OwnerDevice
-				verdict.Message = fmt.Sprintf("known deviation %s of %s no longer happens: take it out of the list of "+
-					"known deviations (%s)", d.Quirk, d.Requirement, d.Reason)
-			}
+			fail(timeline.OwnerDevice, nil, "known deviation %s of %s no longer happens: take it out of the list of known "+
+				"deviations (%s)", d.Quirk, d.Requirement, d.Reason)
 		}
 	}
-	if err := p.recorder.Err(); err != nil && verdict.Status == timeline.Passed {
-		verdict.Status, verdict.Owner = timeline.Failed, timeline.OwnerInfrastructure
-		verdict.Message = fmt.Sprintf("the record could not be written: %v; is the disk full?", err)
+	if err := p.recorder.Err(); err != nil {
+		fail(timeline.OwnerInfrastructure, nil, "the record could not be written: %v; is the disk full?", err)
 	}
 	p.recorder.Seal(append(final, timeline.Event{Kind: timeline.KindVerdict, Verdict: &verdict})...)
-	if err := p.recorder.Err(); err != nil && verdict.Status == timeline.Passed {
-		verdict.Status, verdict.Owner = timeline.Failed, timeline.OwnerInfrastructure
-		verdict.Message = fmt.Sprintf("the verdict could not be written: %v; is the disk full?", err)
+	if err := p.recorder.Err(); err != nil {
+		fail(timeline.OwnerInfrastructure, nil, "the verdict could not be written: %v; is the disk full?", err)
 	}
 	return verdict, events
+}
+
+// unwantedReset finds a reset that the bench did not ask for.
+func unwantedReset(events []timeline.Event) (timeline.Event, bool) {
+	for _, e := range events {
+		if e.Kind == timeline.KindReset && strings.HasPrefix(e.Text, devices.UnwantedReset) {
+			return e, true
+		}
+	}
+	return timeline.Event{}, false
 }
 
 // stacks returns the stacks of all goroutines, or of those of one bubble.
