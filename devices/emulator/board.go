@@ -10,39 +10,43 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"mqtthil/devices/espmqtt"
 )
 
-// Options say which board it is. The zero value of each field but Dial has a default.
+// Options say which board it is. The zero value of each field has a default.
 type Options struct {
 	MAC     [6]byte          // default 24:0a:c4:12:34:56
 	Kconfig *espmqtt.Kconfig // default espmqtt.DefaultKconfig, with deleted messages reported
 	Defects []espmqtt.Defect // planted faults of the MQTT client
 	Seed    uint64           // of the board's random numbers; 0 takes one from the time
-	// Dial is the board's network: it opens a TCP connection, as net.Dialer.DialContext.
+	// Dial is the board's network: it opens a TCP connection. The default is net.Dialer.DialContext.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Board is an emulated ESP32.
+// Board is an emulated ESP32. Its methods may be called from any goroutine.
 type Board struct {
 	options Options
-	uart    io.ReadWriter
+	uart    *uart
 
-	writing sync.Mutex // one line on the console at a time
+	switching chan struct{} // held while the power changes; a channel, so that a wait for it is one that virtual time can see
 
 	mu    sync.Mutex
-	power *power         // nil while the board is off
-	lost  []*networkConn // connections that a power cut left behind
+	power *power // nil while the board is off
+	ended bool   // the power stays off
+
+	lost []*networkConn // connections that a power cut left behind; for who holds switching
 }
 
 // power is the board's life from one power-on to the next power-off.
 type power struct {
 	board  *Board
 	on     time.Time
-	input  chan []byte // from the UART to the console task
+	typed  *typed
 	off    chan struct{}
 	tasks  sync.WaitGroup
 	app    *conformance
@@ -52,8 +56,8 @@ type power struct {
 	conns map[*networkConn]struct{}
 }
 
-// New makes a board whose console is at uart. It is without power until Run.
-func New(uart io.ReadWriter, options Options) *Board {
+// New makes a board whose console is at line. It is without power until Run.
+func New(line io.ReadWriter, options Options) *Board {
 	if options.MAC == [6]byte{} {
 		options.MAC = [6]byte{0x24, 0x0a, 0xc4, 0x12, 0x34, 0x56}
 	}
@@ -65,59 +69,92 @@ func New(uart io.ReadWriter, options Options) *Board {
 	if options.Seed == 0 {
 		options.Seed = uint64(time.Now().UnixNano())
 	}
-	return &Board{options: options, uart: uart}
+	if options.Dial == nil {
+		options.Dial = new(net.Dialer).DialContext
+	}
+	return &Board{options: options, uart: newUART(line), switching: make(chan struct{}, 1)}
 }
 
-// Run gives the board power and runs it until its console ends, then switches it off. The end of the console is no
-// error.
+// Run gives the board power and runs it until its console ends, then switches it off for good. The end of the console
+// is no error. It is called once.
 func (b *Board) Run() error {
+	stop := b.uart.start()
 	b.PowerOn()
-	defer b.release()
-	defer b.PowerOff()
-	buffer := make([]byte, 256)
+	err := b.listen()
+	b.end()
+	stop()
+	return err
+}
+
+// listen hands what is typed on the console to the board.
+func (b *Board) listen() error {
+	buffer := make([]byte, 4096)
 	for {
-		n, err := b.uart.Read(buffer)
-		if n > 0 {
-			b.typed(append([]byte(nil), buffer[:n]...))
+		n, err := b.uart.line.Read(buffer)
+		b.mu.Lock()
+		if b.power != nil { // without power it is lost
+			b.power.typed.add(buffer[:n])
 		}
-		if err != nil {
-			if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
-				return nil
-			}
+		b.mu.Unlock()
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe), errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrClosed),
+			errors.Is(err, syscall.ECONNRESET): // the other side went without having read everything
+			return nil
+		default:
 			return fmt.Errorf("reading the console: %w", err)
 		}
 	}
 }
 
-// typed hands bytes from the UART to the console task. Without power they are lost; so are they when nobody has read
-// the console for long, as in a UART's ring buffer.
-func (b *Board) typed(data []byte) {
+// end switches the board off for good, and closes what power cuts have left behind.
+func (b *Board) end() {
+	defer b.lock()()
 	b.mu.Lock()
-	power := b.power
+	b.ended = true
 	b.mu.Unlock()
-	if power == nil {
-		return
+	b.powerOff()
+	for _, conn := range b.lost {
+		_ = conn.Conn.Close()
 	}
-	select {
-	case power.input <- data:
-	default:
-	}
+	b.lost = nil
 }
 
-// uartChunks bounds how many chunks of typed bytes wait for the console task.
-const uartChunks = 256
-
-// PowerOn boots the board. It does nothing where the board has power.
+// PowerOn boots the board. It does nothing where the board has power, or where Run has ended.
 func (b *Board) PowerOn() {
+	defer b.lock()()
+	b.powerOn()
+}
+
+// PowerOff takes the board's power away. Its connections are not closed until Run ends: for the other side they have
+// gone silent. It returns when nothing on the board runs any more. What had been printed still goes out.
+func (b *Board) PowerOff() {
+	defer b.lock()()
+	b.powerOff()
+}
+
+// Reset is a press on the reset button: the board loses what it knows and boots again.
+func (b *Board) Reset() {
+	defer b.lock()()
+	b.powerOff()
+	b.powerOn()
+}
+
+func (b *Board) lock() (unlock func()) {
+	b.switching <- struct{}{}
+	return func() { <-b.switching }
+}
+
+func (b *Board) powerOn() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.power != nil {
+	if b.power != nil || b.ended {
 		return
 	}
 	p := &power{
 		board:  b,
 		on:     time.Now(),
-		input:  make(chan []byte, uartChunks),
+		typed:  newTyped(),
 		off:    make(chan struct{}),
 		random: rand.New(rand.NewPCG(b.options.Seed, uint64(b.options.MAC[5]))),
 		conns:  map[*networkConn]struct{}{},
@@ -128,9 +165,7 @@ func (b *Board) PowerOn() {
 	p.tasks.Go(p.main)
 }
 
-// PowerOff takes the board's power away. Its connections are not closed: for the other side they have gone silent. It
-// returns when nothing on the board runs any more.
-func (b *Board) PowerOff() {
+func (b *Board) powerOff() {
 	b.mu.Lock()
 	p := b.power
 	b.power = nil
@@ -143,27 +178,9 @@ func (b *Board) PowerOff() {
 	p.tasks.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	for conn := range p.conns {
 		b.lost = append(b.lost, conn)
 	}
-}
-
-// Reset is a press on the reset button: the board loses what it knows and boots again.
-func (b *Board) Reset() {
-	b.PowerOff()
-	b.PowerOn()
-}
-
-// release closes what power cuts have left behind.
-func (b *Board) release() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, conn := range b.lost {
-		_ = conn.Conn.Close()
-	}
-	b.lost = nil
 }
 
 // main is the board's program.
@@ -183,12 +200,9 @@ func (p *power) dead() bool {
 
 // write puts text on the console, unless the power is gone.
 func (p *power) write(text string) {
-	if p.dead() {
-		return
+	if text != "" && !p.dead() {
+		p.board.uart.print(text, p.off)
 	}
-	p.board.writing.Lock()
-	defer p.board.writing.Unlock()
-	_, _ = io.WriteString(p.board.uart, text) // a UART does not know whether anybody listens
 }
 
 // log writes a log line as ESP-IDF does: level, milliseconds since boot, tag and text.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,33 +28,51 @@ type conformance struct {
 	client *espmqtt.Client
 }
 
+// command is a command of the console.
+type command struct {
+	name, arguments string
+	run             func([]string) bool
+}
+
+func (a *conformance) commands() []command {
+	return []command{
+		{"help", "", a.help},
+		{"init", "<base64>", a.init},
+		{"config", "<base64>", a.config},
+		{"start", "", a.start},
+		{"stop", "", a.stop},
+		{"disconnect", "", a.disconnect},
+		{"reconnect", "", a.reconnect},
+		{"destroy", "", a.destroy},
+		{"subscribe", "<topic> <qos>", a.subscribe},
+		{"unsubscribe", "<topic>", a.unsubscribe},
+		{"publish", "<topic> <pattern> <repetitions> <qos> <retain> <enqueue>", a.publish},
+		{"outbox", "", a.outbox},
+	}
+}
+
+// help lists the commands.
+func (a *conformance) help([]string) bool {
+	var list strings.Builder
+	for _, c := range a.commands() {
+		list.WriteString(strings.TrimSpace(c.name+"  "+c.arguments) + "\r\n")
+	}
+	a.power.write(list.String())
+	return true
+}
+
 // command runs a command. It says whether there is such a command, and whether it succeeded.
 func (a *conformance) command(name string, arguments []string) (known, ok bool) {
-	commands := map[string]struct {
-		arguments int
-		run       func([]string) bool
-	}{
-		"init":        {1, a.init},
-		"config":      {1, a.config},
-		"start":       {0, a.start},
-		"stop":        {0, a.stop},
-		"disconnect":  {0, a.disconnect},
-		"reconnect":   {0, a.reconnect},
-		"destroy":     {0, a.destroy},
-		"subscribe":   {2, a.subscribe},
-		"unsubscribe": {1, a.unsubscribe},
-		"publish":     {6, a.publish},
-		"outbox":      {0, a.outbox},
-	}
-	c, known := commands[name]
-	if !known {
+	i := slices.IndexFunc(a.commands(), func(c command) bool { return c.name == name })
+	if i < 0 {
 		return false, false
 	}
-	if len(arguments) != c.arguments {
-		a.power.write(fmt.Sprintf("%s: takes %d arguments, not %d\r\n", name, c.arguments, len(arguments)))
+	c := a.commands()[i]
+	if want := len(strings.Fields(c.arguments)); len(arguments) != want {
+		a.power.write(fmt.Sprintf("%s: takes %d arguments, not %d\r\n", name, want, len(arguments)))
 		return true, false
 	}
-	if name != "init" && name != "destroy" && a.client == nil {
+	if a.client == nil && !slices.Contains([]string{"init", "destroy", "help"}, name) {
 		a.log('E', "MQTT client not initialized, call init first")
 		return true, false
 	}
@@ -93,13 +112,13 @@ func (a *conformance) blob(encoded string) (map[string]json.RawMessage, bool) {
 	return object, true
 }
 
-// clientConfig reads the mqtt_config of a blob.
-func (a *conformance) clientConfig(raw json.RawMessage) (config espmqtt.Config, ok bool) {
-	if err := json.Unmarshal(raw, &config); err != nil {
+// read reads a part of a blob. Unknown fields are skipped.
+func (a *conformance) read(raw json.RawMessage, into any) bool {
+	if err := json.Unmarshal(raw, into); err != nil {
 		a.log('E', "json config: %s", err)
-		return config, false
+		return false
 	}
-	return config, true
+	return true
 }
 
 func (a *conformance) init(arguments []string) bool {
@@ -117,8 +136,8 @@ func (a *conformance) init(arguments []string) bool {
 		a.log('E', "init requires mqtt client config")
 		return false
 	}
-	config, ok := a.clientConfig(raw)
-	if !ok {
+	var config espmqtt.Config
+	if !a.read(raw, &config) {
 		a.log('E', "Invalid JSON config")
 		return false
 	}
@@ -141,19 +160,48 @@ func (a *conformance) init(arguments []string) bool {
 	return true
 }
 
+// config applies one blob. What the client makes of it, the application does not look at.
 func (a *conformance) config(arguments []string) bool {
 	object, ok := a.blob(arguments[0])
-	raw, known := object["mqtt_config"]
-	if !ok || !known || len(object) != 1 {
+	if !ok || len(object) != 1 || !a.apply(object) {
 		a.log('E', "Failed to parse json config")
 		return false
 	}
-	config, ok := a.clientConfig(raw)
-	if !ok {
-		a.log('E', "Failed to parse json config")
+	return true
+}
+
+// apply gives the client a configuration or properties. It is false where they cannot be read.
+func (a *conformance) apply(object map[string]json.RawMessage) (known bool) {
+	for name, raw := range object {
+		switch name {
+		case "mqtt_config":
+			return set(a, raw, func(config espmqtt.Config) error {
+				if id := config.Credentials.ClientID; id != nil {
+					a.log('I', "client_id=%s", *id)
+				}
+				return a.client.SetConfig(config)
+			})
+		case "connect_property":
+			return set(a, raw, a.client.SetConnectProperty)
+		case "publish_property":
+			return set(a, raw, a.client.SetPublishProperty)
+		case "subscribe_property":
+			return set(a, raw, a.client.SetSubscribeProperty)
+		case "disconnect_property":
+			return set(a, raw, a.client.SetDisconnectProperty)
+		}
+	}
+	return false
+}
+
+// set reads a blob's value and hands it over.
+func set[T any](a *conformance, raw json.RawMessage, to func(T) error) bool {
+	var value T
+	if !a.read(raw, &value) {
 		return false
 	}
-	return a.client.SetConfig(config) == nil
+	_ = to(value)
+	return true
 }
 
 func (a *conformance) start([]string) bool {
@@ -229,7 +277,7 @@ func (a *conformance) publish(arguments []string) bool {
 		numbers[i] = n
 	}
 	repetitions, qos, retain, enqueue := numbers[0], numbers[1], numbers[2] != 0, numbers[3] != 0
-	if repetitions < 0 || repetitions*len(arguments[1]) > payloadLimit {
+	if repetitions < 0 || len(arguments[1]) > 0 && repetitions > freeMemory/len(arguments[1]) {
 		a.log('E', "Invalid pattern repetitions")
 		return false
 	}
@@ -239,9 +287,6 @@ func (a *conformance) publish(arguments []string) bool {
 	}
 	return a.requested("Publish", a.client.Publish(arguments[0], payload, qos, retain))
 }
-
-// payloadLimit is the largest payload, in bytes, for which a board has the memory.
-const payloadLimit = 1 << 18
 
 // requested reports what a call that sends a message returned.
 func (a *conformance) requested(what string, id int) bool {
@@ -281,7 +326,11 @@ func (a *conformance) handle(e espmqtt.Event) {
 			present = 1
 		}
 		a.log('I', "MQTT_EVENT_CONNECTED session_present=%d", present)
+		a.userProperties("CONNACK_USER_PROPERTY", e)
 	case espmqtt.EventDisconnected:
+		if e.Protocol == espmqtt.ProtocolV5 {
+			a.log('W', "DISCONNECT_REASON=%d", e.ReasonCode)
+		}
 		a.log('I', "MQTT_EVENT_DISCONNECTED")
 	case espmqtt.EventSubscribed:
 		if e.Error.Type == espmqtt.ErrorSubscribeFailed {
@@ -294,6 +343,9 @@ func (a *conformance) handle(e espmqtt.Event) {
 		}
 	case espmqtt.EventUnsubscribed:
 		a.log('I', "MQTT_EVENT_UNSUBSCRIBED, msg_id=%d", e.MessageID)
+		if len(e.Data) > 0 { // in 3.x, those of an earlier event
+			a.log('I', "MQTT_EVENT_UNSUBSCRIBED data_len=%d reason_code=0x%02x", len(e.Data), e.Data[0])
+		}
 	case espmqtt.EventPublished:
 		a.log('I', "MQTT_EVENT_PUBLISHED, msg_id=%d", e.MessageID)
 	case espmqtt.EventData:
@@ -312,8 +364,41 @@ func (a *conformance) data(e espmqtt.Event) {
 	if len(e.Data) > 0 {
 		a.log('I', "MQTT_EVENT_DATA_PAYLOAD %s", e.Data)
 	}
-	if e.Offset+len(e.Data) >= e.TotalLength {
+	if e.Protocol == espmqtt.ProtocolV5 {
+		a.properties(e)
+	}
+	if e.Offset+len(e.Data) == e.TotalLength {
 		a.log('I', "MQTT_EVENT_DATA_COMPLETE msg_id=%d total=%d", e.MessageID, e.TotalLength)
+	}
+}
+
+// properties prints the properties of a received PUBLISH.
+func (a *conformance) properties(e espmqtt.Event) {
+	p := e.Properties
+	if p.PayloadFormatIndicator {
+		a.log('I', "DATA_PROP payload_format_indicator=1")
+	}
+	for _, text := range []struct {
+		name  string
+		value []byte
+	}{
+		{"content_type", p.ContentType},
+		{"response_topic", p.ResponseTopic},
+		{"correlation_data", p.CorrelationData},
+	} {
+		if len(text.value) > 0 {
+			a.log('I', "DATA_PROP %s=%s", text.name, text.value)
+		}
+	}
+	if p.SubscriptionID > 0 {
+		a.log('I', "DATA_PROP subscribe_id=%d", p.SubscriptionID)
+	}
+	a.userProperties("DATA_PROP user_property", e)
+}
+
+func (a *conformance) userProperties(prefix string, e espmqtt.Event) {
+	for _, p := range e.UserProperties {
+		a.log('I', "%s key=%s val=%s", prefix, p.Key, p.Value)
 	}
 }
 

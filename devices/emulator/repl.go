@@ -1,9 +1,6 @@
 package emulator
 
-import (
-	"errors"
-	"strings"
-)
+import "strings"
 
 // The console of the application.
 const (
@@ -15,54 +12,74 @@ const (
 
 // repl is the console task: it echoes what is typed and runs each line, one after the other, until the power goes.
 func (p *power) repl() {
-	var line []byte
+	var line editor
 	p.write(prompt)
 	for {
 		select {
 		case <-p.off:
 			return
-		case chunk := <-p.input:
-			for len(chunk) > 0 && !p.dead() {
-				end := strings.IndexAny(string(chunk), "\r\n")
-				if end < 0 {
-					line = p.take(line, chunk)
-					break
-				}
-				line = p.take(line, chunk[:end])
-				if chunk[end] == '\r' && end+1 < len(chunk) && chunk[end+1] == '\n' {
-					end++
-				}
-				chunk = chunk[end+1:]
-				p.write("\r\n")
-				p.run(string(line))
-				line = line[:0]
-				p.write(prompt)
-			}
+		case <-p.typed.arrived:
 		}
+		for _, b := range p.typed.take() {
+			if !line.typed(b) {
+				continue
+			}
+			p.write(line.takeEcho())
+			p.run(line.take())
+			if p.dead() {
+				return
+			}
+			p.write(prompt)
+		}
+		p.write(line.takeEcho())
 	}
 }
 
-// take adds typed characters to the line and echoes them; backspace takes one away.
-func (p *power) take(line, typed []byte) []byte {
-	for _, b := range typed {
-		switch {
-		case b == 0x08 || b == 0x7f:
-			if len(line) > 0 {
-				line = line[:len(line)-1]
-			}
-		case len(line) < lineLimit:
-			line = append(line, b)
+// editor is a line that is being typed. A line ends with CR, LF or both.
+type editor struct {
+	line    []byte
+	echo    []byte
+	afterCR bool
+}
+
+// typed takes a character and says whether it ends the line. Backspace takes one away.
+func (e *editor) typed(b byte) (ended bool) {
+	second := e.afterCR && b == '\n'
+	e.afterCR = b == '\r'
+	switch {
+	case second:
+	case b == '\r' || b == '\n':
+		e.echo = append(e.echo, "\r\n"...)
+		return true
+	case b == 0x08 || b == 0x7f:
+		if len(e.line) > 0 {
+			e.line = e.line[:len(e.line)-1]
+			e.echo = append(e.echo, "\b \b"...)
 		}
+	case len(e.line) < lineLimit:
+		e.line = append(e.line, b)
+		e.echo = append(e.echo, b)
 	}
-	p.write(string(typed))
+	return false
+}
+
+func (e *editor) take() string {
+	line := string(e.line)
+	e.line = e.line[:0]
 	return line
 }
 
-// run runs one line.
+func (e *editor) takeEcho() string {
+	echo := string(e.echo)
+	e.echo = e.echo[:0]
+	return echo
+}
+
+// run runs one line. The console says nothing to an empty one.
 func (p *power) run(line string) {
-	arguments, err := splitLine(line)
-	if err != nil || len(arguments) == 0 {
-		return // the console says nothing to an empty line, nor to one it cannot split
+	arguments := splitLine(line)
+	if len(arguments) == 0 {
+		return
 	}
 	known, ok := p.app.command(arguments[0], arguments[1:])
 	if !known {
@@ -72,39 +89,36 @@ func (p *power) run(line string) {
 	}
 }
 
-// errUnbalanced is a line whose quotes do not close.
-var errUnbalanced = errors.New("quotes do not close")
-
-// splitLine splits at blanks; double quotes hold an argument together and a backslash takes the next character as it
-// is.
-func splitLine(line string) ([]string, error) {
+// splitLine splits at blanks. An argument that begins with a double quote reaches to the next one, or to the end of the
+// line; further on, a double quote is a character like any other. A backslash takes the blank, quote or backslash behind
+// it as it is, and swallows any other character.
+func splitLine(line string) []string {
 	var arguments []string
 	var word strings.Builder
-	started, quoted := false, false
+	inside, quoted := false, false
+	end := func() {
+		if inside {
+			arguments = append(arguments, word.String())
+			word.Reset()
+		}
+		inside, quoted = false, false
+	}
 	for i := 0; i < len(line); i++ {
 		switch b := line[i]; {
-		case b == '\\' && i+1 < len(line):
-			i++
-			word.WriteByte(line[i])
-			started = true
-		case b == '"':
-			quoted, started = !quoted, true
-		case b == ' ' && !quoted:
-			if started {
-				arguments = append(arguments, word.String())
-				word.Reset()
+		case b == '\\':
+			inside = true
+			if i++; i < len(line) && strings.IndexByte(` "\`, line[i]) >= 0 {
+				word.WriteByte(line[i])
 			}
-			started = false
+		case quoted && b == '"', !quoted && b == ' ':
+			end()
+		case b == '"' && !inside:
+			inside, quoted = true, true
 		default:
+			inside = true
 			word.WriteByte(b)
-			started = true
 		}
 	}
-	if quoted {
-		return nil, errUnbalanced
-	}
-	if started {
-		arguments = append(arguments, word.String())
-	}
-	return arguments, nil
+	end()
+	return arguments
 }
