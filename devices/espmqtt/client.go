@@ -1,6 +1,7 @@
 package espmqtt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,28 +70,33 @@ type client struct {
 	power     chan struct{} // closed when the board loses its power
 	powerOnce sync.Once
 
-	// online is the present connection, for the loss of power, which does not wait for the lock.
-	online atomic.Pointer[transport]
+	// What some calls look at, or ask for, without waiting for the lock (ESP-TASK-19).
+	state       atomic.Int32 // a taskState
+	outboxSize  atomic.Int64
+	outboxLimit atomic.Uint64
+	disconnect  atomic.Bool
+	waitFor     atomic.Int64           // ms until the next attempt, from waitSince on; 0: at once
+	online      atomic.Pointer[socket] // for the loss of power
 
 	// What follows is guarded by api.
 	settings   settings
-	state      taskState
 	running    bool
 	started    bool          // a task was created at least once
 	ended      chan struct{} // closed when the task has ended
 	outbox     outbox
 	lastID     uint16
-	transport  *transport
+	transport  transport
 	receiver   receiver
-	lastRepeat time.Time // last retransmission slot; zero before the task's first one
-	pingAt     time.Time // keep alive reference
+	v5         v5
+	event      Event // what the last events have left in it: all events share one struct (ESP-EVT-01)
+	unsent     int   // what the output buffer's builder takes for the offset of a fragment; see publish.go
+	lastRepeat int64 // last retransmission slot, in ms since boot; 0 before the task's first one
+	pingAt     int64 // keep alive reference, in ms since boot
 	awaitPing  bool
-	refreshAt  time.Time
-	waitSince  time.Time
-	waitFor    time.Duration
-	disconnect bool // asked for
-	connects   int  // accepted connections
-	announced  bool // ConnectTwice has struck on this connection
+	refreshAt  int64 // ms since boot
+	waitSince  int64 // ms since boot
+	connects   int   // accepted connections
+	announced  bool  // ConnectTwice has struck on this connection
 
 	reconnect chan struct{} // asked for, while waiting
 }
@@ -103,32 +109,41 @@ func New(config Config, kconfig Kconfig, environment Environment, handler func(E
 		kconfig:     kconfig,
 		defects:     map[Defect]bool{},
 		handler:     handler,
-		boot:        time.Now(),
+		boot:        time.Now().Add(-time.Millisecond), // so that no time is 0, which means none
 		api:         make(chan struct{}, 1),
 		power:       make(chan struct{}),
 		reconnect:   make(chan struct{}, 1),
+		v5:          newV5(),
 	}
 	for _, d := range defects {
 		c.defects[d] = true
 	}
-	settings, err := c.settle(config)
-	if err != nil {
+	conflict, err := c.configure(config)
+	if err = cmp.Or(err, conflict); err != nil {
 		return nil, err
 	}
-	c.settings = settings
 	return &Client{client: c}, nil
 }
 
 // SetConfig is esp_mqtt_set_config. It does not touch the connection; most fields count from the next one on
-// (ESP-CFG-43).
+// (ESP-CFG-43). With an error that wraps ErrInvalidArgument the new values hold all the same; with any other the real
+// client is broken from there on, while the model keeps the old values (ESP-CFG-40, ESP-CFG-41).
 func (c *Client) SetConfig(config Config) error {
 	defer c.lock()()
-	settings, err := c.settle(config)
-	if err != nil {
-		return err
+	conflict, err := c.configure(config)
+	return cmp.Or(err, conflict)
+}
+
+// configure takes a Config over and makes new buffers; bytes of a packet that is coming in are lost with the old one.
+func (c *client) configure(config Config) (conflict, err error) {
+	settings := c.settings
+	if conflict, err = settings.apply(config, c); err != nil {
+		return nil, err
 	}
 	c.settings = settings
-	return nil
+	c.receiver = receiver{buffer: make([]byte, settings.bufferSize)}
+	c.outboxLimit.Store(settings.outboxLimit)
+	return conflict, nil
 }
 
 func (c *client) has(d Defect) bool { return c.defects[d] }
@@ -146,6 +161,13 @@ func (c *client) lock() (unlock func()) {
 	return func() { <-c.api }
 }
 
+func (c *client) is(state taskState) bool { return taskState(c.state.Load()) == state }
+
+func (c *client) become(state taskState) { c.state.Store(int32(state)) }
+
+// now is the client's clock: ms since boot, without fractions. All its timers compare such numbers.
+func (c *client) now() int64 { return time.Since(c.boot).Milliseconds() }
+
 func (c *client) log(level byte, format string, arguments ...any) {
 	if c.environment.Log != nil && !c.dead() {
 		c.environment.Log(level, "mqtt_client", fmt.Sprintf(format, arguments...))
@@ -155,19 +177,20 @@ func (c *client) log(level byte, format string, arguments ...any) {
 // Start is esp_mqtt_client_start: it creates the client's task (ESP-TASK-13).
 func (c *Client) Start() error {
 	defer c.lock()()
-	if c.state != stateInit && c.state != stateDisconnected || c.running {
+	if !c.is(stateInit) && !c.is(stateDisconnected) || c.running {
 		c.log('E', "Client has started")
 		return ErrStarted
 	}
-	c.state, c.running, c.started = stateInit, true, true
-	c.lastRepeat = time.Time{}
+	c.become(stateInit)
+	c.running, c.started = true, true
+	c.lastRepeat = 0
 	c.ended = make(chan struct{})
 	go c.task(c.ended)
 	return nil
 }
 
-// Stop is esp_mqtt_client_stop: DISCONNECT goes out at once, and the call returns when the task has ended, up to one
-// poll later (ESP-TASK-14). The outbox is lost with the task.
+// Stop is esp_mqtt_client_stop: DISCONNECT goes out at once, and the call returns when the task has ended: up to one
+// poll later, or half the time to reconnect (ESP-TASK-14). The outbox is lost with the task.
 func (c *Client) Stop() error {
 	if c.inHandler {
 		c.log('E', "Client cannot be stopped from MQTT task")
@@ -179,15 +202,13 @@ func (c *Client) Stop() error {
 		c.log('W', "Client asked to stop, but was not started")
 		return ErrNotStarted
 	}
-	if c.state == stateConnected && !c.has(StopWithoutDisconnect) {
-		if err := c.send([]byte{typeDisconnect << 4, 0}); err != nil {
-			c.writeFailed(err)
-		}
+	if c.is(stateConnected) && !c.has(StopWithoutDisconnect) {
+		c.sendDisconnect()
 	}
-	c.running, c.state = false, stateDisconnected
+	c.running = false
+	c.become(stateDisconnected)
 	ended := c.ended
 	unlock()
-	c.wake()
 	select {
 	case <-ended:
 	case <-c.power:
@@ -198,8 +219,7 @@ func (c *Client) Stop() error {
 // Disconnect is esp_mqtt_client_disconnect: a request that the task serves when it next looks (ESP-TASK-11).
 func (c *Client) Disconnect() error {
 	c.log('I', "Client asked to disconnect")
-	defer c.lock()()
-	c.disconnect = true
+	c.disconnect.Store(true)
 	return nil
 }
 
@@ -207,16 +227,14 @@ func (c *Client) Disconnect() error {
 // (ESP-TASK-09).
 func (c *Client) Reconnect() error {
 	c.log('I', "Client force reconnect requested")
-	unlock := c.lock()
-	waiting := c.state == stateWaitReconnect
-	if waiting {
-		c.waitFor = 0
-	}
-	unlock()
-	if !waiting {
+	if !c.is(stateWaitReconnect) {
 		return fmt.Errorf("client is not waiting to reconnect: %w", ErrFail)
 	}
-	c.wake()
+	c.waitFor.Store(0)
+	select {
+	case c.reconnect <- struct{}{}:
+	default:
+	}
 	return nil
 }
 
@@ -234,21 +252,21 @@ func (c *Client) State() State {
 	if !c.started {
 		return NotStarted
 	}
-	return [...]State{NotStarted, Disconnected, Connected, WaitingReconnect}[c.state]
+	return [...]State{NotStarted, Disconnected, Connected, WaitingReconnect}[c.state.Load()]
 }
 
 // OutboxSize is esp_mqtt_client_get_outbox_size, in bytes.
 func (c *Client) OutboxSize() int {
 	defer c.lock()()
-	return c.outbox.size()
+	return c.outbox.size
 }
 
 // PowerOff takes the board's power away: the task ends where it stands, posts nothing more and leaves its connection as
 // it is, for the other side to find out. It returns when the task has ended.
 func (c *Client) PowerOff() {
 	c.powerOnce.Do(func() { close(c.power) })
-	if t := c.online.Load(); t != nil {
-		t.powerOff()
+	if s := c.online.Load(); s != nil {
+		s.powerOff()
 	}
 	unlock := c.client.lock()
 	ended := c.ended
@@ -264,13 +282,5 @@ func (c *client) dead() bool {
 		return true
 	default:
 		return false
-	}
-}
-
-// wake ends a wait for the time to reconnect.
-func (c *client) wake() {
-	select {
-	case c.reconnect <- struct{}{}:
-	default:
 	}
 }

@@ -5,5 +5,6 @@
 // one outbox item per iteration, and a sleep that only inbound data ends (see task.go). Comments name the rules of the
 // client's behaviour by id, such as ESP-TASK-03; a rule in the requirement lists has the same id.
 //
-// So far the model speaks MQTT 3.1 and 3.1.1 over plain TCP.
+// The model speaks MQTT 3.1, 3.1.1 and 5.0 over TCP and over WebSocket (ws); it has no TLS. Its measure are transcripts of
+// the real client, in testdata.
 package espmqtt

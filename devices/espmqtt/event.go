@@ -16,21 +16,41 @@ const (
 	EventDeleted
 )
 
-// Event is what a handler gets: esp_mqtt_event_t, with the fields that its id has set.
+// Event is what a handler gets: esp_mqtt_event_t. The client has one such struct and fills in for an event what concerns
+// it; all other fields still say what earlier events have left in them (ESP-EVT-01), and an application that prints them
+// prints that.
 type Event struct {
-	Client *Client // for calls from within the handler; it must not be kept
-	ID     EventID
+	Client   *Client // for calls from within the handler; it must not be kept
+	ID       EventID
+	Protocol ProtocolVersion
 
 	MessageID      int
 	Topic          string // of Data; empty in all fragments but the first
-	Data           []byte // valid only during the call
+	Data           []byte // a part of the input buffer, whose bytes change when the next packet comes
 	TotalLength    int    // of Data: bytes of the whole message
 	Offset         int    // of Data: where this fragment begins
 	QoS            byte
 	Retain, DUP    bool
 	SessionPresent bool
 	Error          ErrorHandle
+
+	// Of MQTT 5.0.
+	ReasonCode     int
+	UserProperties []UserProperty // of this packet alone
+	Properties     EventProperties
 }
+
+// EventProperties are the properties of a received PUBLISH.
+type EventProperties struct {
+	PayloadFormatIndicator bool
+	ContentType            []byte
+	ResponseTopic          []byte
+	CorrelationData        []byte
+	SubscriptionID         uint16 // the last one, and no more than its low 16 bits (ESP-QRK-51)
+}
+
+// UserProperty is a pair of texts.
+type UserProperty struct{ Key, Value string }
 
 // ErrorType is esp_mqtt_error_type_t.
 type ErrorType int
@@ -53,21 +73,34 @@ type ErrorHandle struct {
 	SocketErrno       int
 }
 
-// dispatch calls the handler in the calling task, with the lock held (ESP-EVT-10).
-func (c *client) dispatch(e Event) {
-	if c.dead() || c.handler == nil {
-		return
+// dispatch calls the handler with the event as it now is, in the calling task and with the lock held (ESP-EVT-10).
+func (c *client) dispatch(id EventID) {
+	c.event.ID, c.event.Protocol = id, c.settings.protocol
+	if !c.dead() && c.handler != nil {
+		e := c.event
+		e.Client = &Client{client: c, inHandler: true}
+		c.handler(e)
 	}
-	e.Client = &Client{client: c, inHandler: true}
-	c.handler(e)
+	c.event.UserProperties = nil
 }
 
 // dispatchTransportError posts the ERROR event of a failed transport; err may be nil where the protocol failed and not
 // the transport, then all codes are 0.
 func (c *client) dispatchTransportError(err error) {
-	handle := ErrorHandle{Type: ErrorTCPTransport}
+	c.event.Error = ErrorHandle{Type: ErrorTCPTransport}
+	c.event.ReasonCode = 0
 	if err != nil {
-		handle.TLSLastError, handle.SocketErrno = transportCodes(err)
+		c.event.Error.TLSLastError, c.event.Error.SocketErrno = transportCodes(err)
 	}
-	c.dispatch(Event{ID: EventError, Error: handle})
+	c.dispatch(EventError)
+}
+
+// dispatchRefusal posts the ERROR event of a refused connection. The errno of an earlier error stays (ESP-CACK-05).
+func (c *client) dispatchRefusal(code byte) {
+	c.event.Error = ErrorHandle{
+		Type:              ErrorConnectionRefused,
+		ConnectReturnCode: code,
+		SocketErrno:       c.event.Error.SocketErrno,
+	}
+	c.dispatch(EventError)
 }

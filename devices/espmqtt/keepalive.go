@@ -1,15 +1,13 @@
 package espmqtt
 
-import "time"
-
 // keepAlive sends PINGREQ at half the keep alive, counted from the last PINGRESP and whatever else goes over the wire,
 // and gives the connection up when the answer is missing at the whole of it (ESP-KA-01 … 05).
 func (c *client) keepAlive() {
 	if c.settings.keepAlive <= 0 || c.has(NoPing) {
 		return
 	}
-	limit := time.Duration(c.settings.keepAlive) * time.Second
-	idle := time.Since(c.pingAt)
+	limit := int64(c.settings.keepAlive) * 1000
+	idle := c.now() - c.pingAt
 	if c.awaitPing {
 		if idle >= limit && !c.has(MissingPingrespIgnored) {
 			c.log('E', "No PING_RESP, disconnected")
@@ -24,7 +22,7 @@ func (c *client) keepAlive() {
 	if idle < due {
 		return
 	}
-	if err := c.send([]byte{typePingreq << 4, 0}); err != nil {
+	if err := c.send(c.packet(typePingreq<<4, nil)); err != nil {
 		c.log('E', "Error sending ping")
 		c.writeFailed(err)
 		c.log('E', "Can't send ping, disconnected")

@@ -1,9 +1,6 @@
 package espmqtt
 
-import (
-	"slices"
-	"time"
-)
+import "slices"
 
 // itemState is pending_state_t.
 type itemState int
@@ -18,18 +15,22 @@ const (
 type item struct {
 	id    uint16
 	kind  byte // packet type
-	qos   byte
+	qos   int
 	state itemState
-	since time.Time // insertion or first transmission, whichever was last (ESP-OUTBOX-01)
-	data  []byte    // the whole packet
+	since int64  // insertion or first transmission, whichever was last, in ms since boot (ESP-OUTBOX-01)
+	data  []byte // the whole packet
 }
 
 // outbox is a list in the order of insertion; items never move.
 type outbox struct {
 	items []*item
+	size  int // bytes of all items (ESP-OUTBOX-20)
 }
 
-func (o *outbox) add(it *item) { o.items = append(o.items, it) }
+func (o *outbox) add(it *item) {
+	o.items = append(o.items, it)
+	o.size += len(it.data)
+}
 
 // first is the oldest item in a state, or nil.
 func (o *outbox) first(state itemState) *item {
@@ -41,39 +42,40 @@ func (o *outbox) first(state itemState) *item {
 	return nil
 }
 
-// find is the oldest item with that identifier and packet type, or nil.
-func (o *outbox) find(id uint16, kind byte) *item {
+// get is the oldest item with that identifier, whatever it is, or nil (ESP-PID-04).
+func (o *outbox) get(id uint16) *item {
 	for _, it := range o.items {
-		if it.id == id && it.kind == kind {
+		if it.id == id {
 			return it
 		}
 	}
 	return nil
 }
 
+// take removes the oldest item with that identifier and packet type. It says whether there was one.
+func (o *outbox) take(id uint16, kind byte) bool {
+	for _, it := range o.items {
+		if it.id == id && it.kind == kind {
+			o.remove(it)
+			return true
+		}
+	}
+	return false
+}
+
 func (o *outbox) remove(gone *item) {
 	o.items = slices.DeleteFunc(o.items, func(it *item) bool { return it == gone })
+	o.size -= len(gone.data)
 }
 
-// expire takes out every item that is older than limit, whatever its state (ESP-OUTBOX-15), and returns them.
-func (o *outbox) expire(now time.Time, limit time.Duration) (gone []*item) {
-	o.items = slices.DeleteFunc(o.items, func(it *item) bool {
-		if now.Sub(it.since) <= limit {
-			return false
-		}
-		gone = append(gone, it)
-		return true
-	})
-	return gone
-}
-
-// size is the number of bytes of all items (ESP-OUTBOX-20).
-func (o *outbox) size() int {
-	n := 0
+// expired is the oldest item that has been there for more than limit, whatever its state, or nil (ESP-OUTBOX-15).
+func (o *outbox) expired(now, limit int64) *item {
 	for _, it := range o.items {
-		n += len(it.data)
+		if now-it.since > limit {
+			return it
+		}
 	}
-	return n
+	return nil
 }
 
-func (o *outbox) clear() { o.items = nil }
+func (o *outbox) clear() { *o = outbox{} }

@@ -27,7 +27,7 @@ func appendString(b []byte, s string) []byte {
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
 }
 
-// appendLength appends a remaining length.
+// appendLength appends a remaining length, or another variable byte integer.
 func appendLength(b []byte, n int) []byte {
 	for {
 		digit := byte(n & 0x7f)
@@ -38,23 +38,32 @@ func appendLength(b []byte, n int) []byte {
 	}
 }
 
-// packet puts a fixed header before a body.
-func packet(first byte, body []byte) []byte {
-	return append(appendLength([]byte{first}, len(body)), body...)
+// packet builds a packet: a fixed header before a body.
+func (c *client) packet(first byte, body []byte) []byte {
+	data := appendLength([]byte{first}, len(body))
+	c.unsent -= headerRoom - len(data)
+	return append(data, body...)
 }
 
-// acknowledgement is a packet of nothing but an identifier: PUBACK, PUBREC, PUBREL, PUBCOMP.
-func acknowledgement(first byte, id uint16) []byte {
-	return []byte{first, 2, byte(id >> 8), byte(id)}
+// acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP. MQTT 5.0 adds reason code 0 and no properties (ESP-RX-20).
+func (c *client) acknowledgement(first byte, id uint16) []byte {
+	body := binary.BigEndian.AppendUint16(nil, id)
+	if c.isV5() {
+		body = append(body, 0, 0)
+	}
+	return c.packet(first, body)
 }
 
-// connectPacket builds CONNECT (ESP-CONN-01 … 06). It is nil where the packet does not fit the output buffer.
+// connectPacket builds CONNECT (ESP-CONN-01 … 10). It is nil where the packet does not fit the output buffer.
 func (c *client) connectPacket() []byte {
 	s := &c.settings
 	var body []byte
-	if s.protocol == ProtocolV31 {
+	switch s.protocol {
+	case ProtocolV31:
 		body = append(appendString(nil, "MQIsdp"), 3)
-	} else {
+	case ProtocolV5:
+		body = append(appendString(nil, "MQTT"), 5)
+	default:
 		body = append(appendString(nil, "MQTT"), 4)
 	}
 	username, password := s.username, s.password
@@ -65,14 +74,14 @@ func (c *client) connectPacket() []byte {
 	if s.cleanSession || c.has(ConnectCleanAlways) {
 		flags |= 0x02
 	}
-	withWill := s.will.Topic != "" && !c.has(WillNotSent) && (c.connects == 0 || !c.has(WillOnlyOnFirstConnect))
+	withWill := s.willTopic != "" && !c.has(WillNotSent) && (c.connects == 0 || !c.has(WillOnlyOnFirstConnect))
 	if withWill {
-		flags |= 0x04 | byte(s.will.QoS&3)<<3 | byte(s.will.Retain&1)<<5
-		if c.has(WillQoSZero) {
-			flags &^= 0x18
+		flags |= 0x04
+		if !c.has(WillQoSZero) {
+			flags |= byte(s.willQoS&3) << 3
 		}
-		if c.has(WillRetainLost) {
-			flags &^= 0x20
+		if s.willRetain && !c.has(WillRetainLost) {
+			flags |= 0x20
 		}
 	}
 	if username != "" || password != "" {
@@ -87,9 +96,15 @@ func (c *client) connectPacket() []byte {
 	}
 	body = append(body, flags)
 	body = binary.BigEndian.AppendUint16(body, uint16(keepAlive)) // the low 16 bits only (ESP-CFG-28)
+	if c.isV5() {
+		body = appendProperties(body, c.v5.connect.connectProperties())
+	}
 	body = appendString(body, s.clientID)
 	if withWill {
-		body = appendString(body, s.will.Topic)
+		if c.isV5() {
+			body = appendProperties(body, c.v5.connect.willProperties())
+		}
+		body = appendString(body, s.willTopic)
 		body = appendString(body, string(s.willMessage))
 	}
 	if flags&0x80 != 0 {
@@ -101,7 +116,24 @@ func (c *client) connectPacket() []byte {
 	if headerRoom+len(body) > s.outSize {
 		return nil
 	}
-	return packet(typeConnect<<4, body)
+	return c.packet(typeConnect<<4, body)
+}
+
+// sendDisconnect sends DISCONNECT. That it fails is reported, and otherwise no matter.
+func (c *client) sendDisconnect() {
+	var body []byte
+	if c.isV5() {
+		body = c.v5.disconnect.body()
+		if headerRoom+len(body) > c.settings.outSize {
+			c.log('E', "Disconnect message cannot be created")
+			return
+		}
+		c.v5.disconnect = DisconnectProperty{}
+	}
+	if err := c.send(c.packet(typeDisconnect<<4, body)); err != nil {
+		c.writeFailed(err)
+		c.log('E', "Error sending disconnect message")
+	}
 }
 
 // nextID takes a packet identifier (ESP-PID-01, ESP-PID-02). Whether it is in use is not looked at.

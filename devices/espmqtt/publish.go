@@ -1,9 +1,6 @@
 package espmqtt
 
-import (
-	"encoding/binary"
-	"time"
-)
+import "encoding/binary"
 
 // What the calls that send a message return instead of a packet identifier.
 const (
@@ -12,33 +9,39 @@ const (
 )
 
 // Publish is esp_mqtt_client_publish: it sends the message at once, in the caller's task, where the client is
-// connected. It returns the packet identifier, 0 for QoS 0, Failure or OutboxFull (ESP-PUB-10 … 13).
+// connected. It returns the packet identifier, 0 for QoS 0, Failure or OutboxFull (ESP-PUB-10 … 14).
 func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int {
-	if c.kconfig.SkipPublishIfDisconnected && c.State() != Connected {
+	if c.kconfig.SkipPublishIfDisconnected && !c.is(stateConnected) {
 		c.log('I', "Publishing skipped: client is not connected")
 		return Failure
 	}
 	defer c.lock()()
+	if !c.v5PublishAllowed(qos, retain) {
+		c.log('I', "MQTT5 publish check fail")
+		return Failure
+	}
 	if qos > 0 && c.outboxFull(len(payload)) {
 		return OutboxFull
 	}
-	id, data := c.publishPacket(topic, payload, qos, retain)
-	if data == nil {
+	p, ok := c.buildPublish(topic, payload, qos, retain)
+	if !ok {
 		return Failure
 	}
 	var it *item
 	if qos > 0 {
-		it = &item{id: id, kind: typePublish, qos: byte(qos & 3), since: time.Now(), data: data}
-		c.outbox.add(it)
+		it = c.store(p, qos)
 	}
-	if c.state != stateConnected {
-		if qos > 0 {
-			return int(id)
-		}
+	switch {
+	case !c.is(stateConnected) && qos > 0:
+		return int(p.id)
+	case !c.is(stateConnected):
 		c.log('W', "Publish: Losing qos0 data when client not connected")
 		return Failure
+	case qos > 0 && !c.v5QuotaLeft():
+		c.log('W', "Unable to publish now: maximum inflight messages reached")
+		return int(p.id)
 	}
-	for _, part := range c.fragments(data, topic, payload, qos) {
+	for _, part := range c.fragments(p, payload) {
 		if err := c.send(part); err != nil {
 			c.writeFailed(err)
 			c.abort() // a message with QoS > 0 stays queued, and goes out after the reconnect (ESP-PUB-13)
@@ -46,87 +49,121 @@ func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int
 		}
 	}
 	if it != nil {
-		it.since, it.state = time.Now(), transmitted
+		c.v5.inFlight++
+		it.since, it.state = c.now(), transmitted
 	}
-	return int(id)
+	return int(p.id)
 }
 
 // Enqueue is esp_mqtt_client_enqueue: it stores the message for the client's task to send. A message with QoS 0 is
 // stored only where store is set (ESP-PUB-20).
 func (c *Client) Enqueue(topic string, payload []byte, qos int, retain, store bool) int {
-	defer c.lock()()
 	if c.outboxFull(len(payload)) {
 		return OutboxFull
 	}
-	if qos == 0 && !store {
+	defer c.lock()()
+	if !c.v5PublishAllowed(qos, retain) {
+		c.log('I', "esp_mqtt_client_enqueue check fail")
 		return Failure
 	}
-	id, data := c.publishPacket(topic, payload, qos, retain)
-	if data == nil {
+	p, ok := c.buildPublish(topic, payload, qos, retain)
+	if !ok {
 		return Failure
 	}
-	c.outbox.add(&item{id: id, kind: typePublish, qos: byte(qos & 3), since: time.Now(), data: data})
-	return int(id)
+	if qos > 0 || store {
+		c.store(p, qos)
+	}
+	if p.id == 0 && !store {
+		return Failure
+	}
+	return int(p.id)
 }
 
-// outboxFull compares the payload alone with what room the limit leaves (ESP-OUTBOX-20).
+// outboxFull compares the payload alone with what room the limit leaves (ESP-OUTBOX-20). It needs no lock.
 func (c *client) outboxFull(payload int) bool {
-	return c.settings.outboxLimit > 0 && uint64(payload+c.outbox.size()) > c.settings.outboxLimit
+	limit := c.outboxLimit.Load()
+	return limit > 0 && uint64(payload)+uint64(c.outboxSize.Load()) > limit
 }
 
-// publishPacket builds a whole PUBLISH (ESP-PUB-01). It is nil where the topic is missing or does not fit the output
-// buffer; the identifier is used up all the same (ESP-PID-03).
-func (c *client) publishPacket(topic string, payload []byte, qos int, retain bool) (id uint16, data []byte) {
+// store puts a packet into the outbox.
+func (c *client) store(p published, qos int) *item {
+	it := &item{id: p.id, kind: p.data[0] >> 4, qos: qos, since: c.now(), data: p.data}
+	c.outbox.add(it)
+	c.outboxSize.Store(int64(c.outbox.size))
+	return it
+}
+
+// published is a whole PUBLISH.
+type published struct {
+	id   uint16
+	data []byte
+	room int // what it takes of the output buffer before the payload, headerRoom included
+}
+
+// buildPublish builds a PUBLISH (ESP-PUB-01). It fails where the topic is missing or what precedes the payload does not
+// fit the output buffer; an identifier is used up all the same (ESP-PID-03).
+func (c *client) buildPublish(topic string, payload []byte, qos int, retain bool) (p published, ok bool) {
 	first := byte(typePublish<<4 | qos&3<<1)
 	if retain {
 		first |= 1
 	}
-	if qos > 0 {
-		if c.has(DUPOnFirstSend) {
-			first |= 8
-		}
-		id = c.nextID()
+	if qos > 0 && c.has(DUPOnFirstSend) {
+		first |= 8
 	}
-	if topic == "" || publishHeader(topic, qos) > c.settings.outSize {
+	property := PublishProperty{}
+	if c.isV5() && c.v5.publish != nil {
+		property = *c.v5.publish
+	}
+	fits := func(head []byte) bool { return headerRoom+len(head) <= c.settings.outSize }
+	head := appendString(nil, topic)
+	ok = (topic != "" || property.TopicAlias != 0) && fits(head)
+	if ok && qos > 0 {
+		p.id = c.nextID()
+		head = binary.BigEndian.AppendUint16(head, p.id)
+		ok = fits(head)
+	}
+	if ok && c.isV5() {
+		head = appendProperties(head, property.properties(c.v5.server.responseInformation))
+		ok = fits(head)
+	}
+	if !ok {
 		c.log('E', "Publish message cannot be created")
-		return id, nil
+		return p, false
 	}
-	body := make([]byte, 0, publishHeader(topic, qos)+len(payload))
-	body = appendString(body, topic)
-	if qos > 0 {
-		body = binary.BigEndian.AppendUint16(body, id)
+	c.v5.publish = nil
+	p.room = headerRoom + len(head)
+	if p.room+len(payload) > c.settings.outSize {
+		c.unsent = p.room
 	}
-	return id, packet(first, append(body, payload...))
-}
-
-// publishHeader is the room in the output buffer that a PUBLISH takes before its payload.
-func publishHeader(topic string, qos int) int {
-	n := headerRoom + 2 + len(topic)
-	if qos > 0 {
-		n += 2
-	}
-	return n
+	p.data = c.packet(first, append(head, payload...))
+	return p, true
 }
 
 // fragments cuts a packet into what the client writes at once: the packet, or pieces as large as the output buffer, the
 // first of them shorter by the header bytes that its length field left unused (ESP-PUB-04).
-func (c *client) fragments(data []byte, topic string, payload []byte, qos int) [][]byte {
-	if publishHeader(topic, qos)+len(payload) <= c.settings.outSize {
-		return [][]byte{data}
+//
+// Which of the two it is, the client finds out by a number that it sets only when it builds a packet that is too large.
+// Where such a packet went to the outbox, the number is still there for the next one, of which the client then writes
+// the last bytes once more, or whatever lies before them in memory; here that is zeros (ESP-QRK-35).
+func (c *client) fragments(p published, payload []byte) (parts [][]byte) {
+	size := len(p.data)
+	if p.room+len(payload) > c.settings.outSize {
+		size = c.settings.outSize - (headerRoom - (len(p.data) - len(payload) - (p.room - headerRoom)))
 	}
-	fixed := len(data) - len(payload) - publishHeader(topic, qos) + headerRoom
-	size := c.settings.outSize - (headerRoom - fixed)
-	var parts [][]byte
-	for len(data) > size {
-		parts = append(parts, data[:size])
-		data = data[size:]
-		size = c.settings.outSize
+	rest := len(payload) - (size - c.unsent)
+	c.unsent = 0
+	parts = append(parts, p.data[:size])
+	if rest <= 0 {
+		return parts
 	}
-	parts = append(parts, data)
+	again := append(make([]byte, max(0, rest-len(payload))), payload[max(0, len(payload)-rest):]...)
+	for len(again) > 0 {
+		n := min(len(again), c.settings.outSize)
+		parts = append(parts, again[:n])
+		again = again[n:]
+	}
 	if c.has(SentFragmentOverlaps) {
-		overlapping := append([]byte(nil), parts[1]...)
-		overlapping[0] = parts[0][len(parts[0])-1]
-		parts[1] = overlapping
+		parts[1][0] = parts[0][len(parts[0])-1]
 	}
 	return parts
 }

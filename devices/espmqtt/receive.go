@@ -2,14 +2,11 @@ package espmqtt
 
 import (
 	"encoding/binary"
-	"errors"
 	"time"
 )
 
-// errMalformed is a packet for which the client gives the connection up.
-var errMalformed = errors.New("malformed packet")
-
-// receiver is the state of the packet that is coming in.
+// receiver is the state of the packet that is coming in. Its buffer lives as long as the configuration, and what is left
+// in it of an earlier packet shows where the client reads too far.
 type receiver struct {
 	buffer []byte
 	length int // bytes of the packet that are in the buffer
@@ -19,6 +16,11 @@ type receiver struct {
 
 // reset makes room for the next packet.
 func (r *receiver) reset() { r.length, r.header, r.total = 0, 0, 0 }
+
+func (r *receiver) qos() byte { return r.buffer[0] >> 1 & 3 }
+
+// rest is what follows the identifier of an acknowledgement.
+func (r *receiver) rest() []byte { return r.buffer[min(r.header+2, r.length):r.length] }
 
 // validHeader checks a packet's first byte (ESP-RX-02).
 func validHeader(first byte) bool {
@@ -35,28 +37,35 @@ func validHeader(first byte) bool {
 	return flags == 0
 }
 
-// receiveMessage goes on with reading a packet, each step waiting up to wait (ESP-RX-01). It says whether a packet is
-// in the buffer: all of it, or as much of a large PUBLISH as the buffer holds. An error has been reported as an event.
-func (c *client) receiveMessage(wait time.Duration) (complete bool, err error) {
+// progress is how far receiving a packet has come.
+type progress int
+
+const (
+	failed   progress = iota - 2 // the connection is over, which has been reported as an event
+	stalled                      // a packet was begun, and nothing more of it came
+	pending                      // no packet, or a part of one
+	complete                     // a packet is in the buffer: all of it, or as much of a large PUBLISH as fits
+)
+
+// receiveMessage goes on with reading a packet, each step waiting up to wait (ESP-RX-01).
+func (c *client) receiveMessage(wait time.Duration) progress {
 	r := &c.receiver
 	if r.length == 0 {
-		n, err := c.transport.read(r.buffer[:1], wait)
-		if n == 0 {
-			return false, c.readFailed(err)
+		if n, err := c.transport.read(r.buffer[:1], wait); n == 0 {
+			return c.nothingRead(err, pending)
 		}
 		r.length = 1
 		if !validHeader(r.buffer[0]) {
 			c.log('E', "mqtt_message_receive: received a message with an invalid header=0x%x", r.buffer[0])
 			c.dispatchTransportError(nil)
-			return false, errMalformed
+			return failed
 		}
 	}
 	// When a packet comes in pieces, the client takes a last byte of 0x80 or more for the length field's, even where
 	// that field is long complete (ESP-RX-06).
 	for r.length == 1 || r.length < 6 && r.buffer[r.length-1]&0x80 != 0 {
-		n, err := c.transport.read(r.buffer[r.length:r.length+1], wait)
-		if n == 0 {
-			return false, c.readFailed(err)
+		if n, err := c.transport.read(r.buffer[r.length:r.length+1], wait); n == 0 {
+			return c.nothingRead(err, stalled)
 		}
 		r.length++
 	}
@@ -64,70 +73,72 @@ func (c *client) receiveMessage(wait time.Duration) (complete bool, err error) {
 	want := r.total
 	if r.total > len(r.buffer) {
 		if r.buffer[0]>>4 != typePublish {
-			return false, c.tooBig()
+			return c.tooBig()
 		}
-		for r.length < r.header+2 {
-			n, err := c.transport.read(r.buffer[r.length:r.header+2], wait)
+		if missing := r.header + 2 - r.length; missing > 0 {
+			n, err := c.transport.read(r.buffer[r.length:r.length+missing], wait)
 			if n == 0 {
-				return false, c.readFailed(err)
+				return c.nothingRead(err, stalled)
 			}
-			r.length += n
+			if r.length += n; n < missing {
+				return pending
+			}
 		}
 		// The topic must fit; neither its length field nor anything behind it is counted (ESP-RX-11).
 		need := r.header + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
-		if r.buffer[0]&0x06 != 0 {
+		if r.qos() > 0 {
 			need += 2
 		}
 		if need > len(r.buffer) {
-			return false, c.tooBig()
+			return c.tooBig()
 		}
 		want = len(r.buffer)
 	}
 	if r.length < want {
 		n, err := c.transport.read(r.buffer[r.length:want], wait)
 		if n == 0 {
-			return false, c.readFailed(err)
+			return c.nothingRead(err, stalled)
 		}
-		r.length += n
+		if r.length += n; r.length < want {
+			return pending
+		}
 	}
-	return r.length >= want, nil
+	return complete
 }
 
 // measure reads the remaining length: up to four bytes count (ESP-RX-04).
 func (r *receiver) measure() {
 	length, i := 0, 1
-	for ; i < r.length && i <= 5; i++ {
-		if i <= 4 {
-			length |= int(r.buffer[i]&0x7f) << (7 * (i - 1))
-		}
+	for ; i < r.length && i <= 4; i++ {
+		length |= int(r.buffer[i]&0x7f) << (7 * (i - 1))
 		if r.buffer[i]&0x80 == 0 {
 			i++
 			break
 		}
 	}
-	r.header = min(i, 5)
-	r.total = r.header + length
+	r.header, r.total = i, i+length
 }
 
-func (c *client) tooBig() error {
+func (c *client) tooBig() progress {
 	c.log('E', "mqtt_message_receive: message is too big, insufficient buffer size")
 	c.dispatchTransportError(nil)
-	return errMalformed
+	return failed
 }
 
-// readFailed reports the end of a connection; a read that only found nothing is no failure.
-func (c *client) readFailed(err error) error {
+// nothingRead says what a read without a byte means: the end of the connection, which it reports, or that nothing came.
+func (c *client) nothingRead(err error, otherwise progress) progress {
 	if err == nil {
-		return nil
+		return otherwise
 	}
 	_, errno := transportCodes(err)
 	c.log('E', "esp_mqtt_handle_transport_read_error: transport_read() error: errno=%d", errno)
 	c.dispatchTransportError(err)
-	return err
+	return failed
 }
 
-// handshake sends CONNECT and waits for CONNACK (ESP-CACK-01 … 05).
+// handshake sends CONNECT and waits for CONNACK (ESP-CACK-01 … 07).
 func (c *client) handshake() bool {
+	c.awaitPing, c.unsent = false, 0
 	connect := c.connectPacket()
 	if connect == nil {
 		c.log('E', "Connect message cannot be created")
@@ -137,36 +148,58 @@ func (c *client) handshake() bool {
 		c.writeFailed(err)
 		return false
 	}
-	wait := c.settings.networkTimeout
+	limit := c.settings.networkTimeout
 	if c.has(ConnackAwaitedForever) {
-		wait = 365 * 24 * time.Hour
+		limit = 365 * 24 * time.Hour
 	}
 	r := &c.receiver
-	for complete := false; !complete; {
-		before := r.length
-		var err error
-		if complete, err = c.receiveMessage(wait); err != nil {
-			c.log('E', "esp_mqtt_connect: mqtt_message_receive() returned -2")
-			return false
-		}
-		if !complete && r.length == before {
-			c.log('E', "esp_mqtt_connect: mqtt_message_receive() returned %d", -min(r.length, 1))
-			return false
-		}
+	r.reset()
+	began := time.Now()
+	received := c.receiveMessage(limit)
+	for received == pending && time.Since(began) < limit {
+		received = c.receiveMessage(limit)
+	}
+	if received != complete {
+		c.log('E', "esp_mqtt_connect: mqtt_message_receive() returned %d", received)
+		return false
 	}
 	if kind := r.buffer[0] >> 4; kind != typeConnack {
 		c.log('E', "Invalid MSG_TYPE response: %d, read_len: %d", kind, 1)
 		return false
 	}
-	sessionPresent, code := r.buffer[2]&1 != 0, r.buffer[3] // at fixed places, whatever the length says (ESP-CACK-04)
+	if !c.accepted() {
+		return false
+	}
+	c.become(stateConnected)
+	c.dispatch(EventConnected)
+	return true
+}
+
+// accepted evaluates CONNACK.
+func (c *client) accepted() bool {
+	r := &c.receiver
+	if c.isV5() {
+		sessionPresent, code, err := c.v5Connack()
+		r.reset()
+		if err != nil || code != 0 && !c.has(RefusalIgnored) {
+			if err == nil {
+				c.log5('W', "%s", v5Refusal(code))
+			}
+			c.dispatchRefusal(code)
+			return false
+		}
+		c.event.SessionPresent = sessionPresent
+		c.requeue()
+		return true
+	}
+	code := r.buffer[3] // at a fixed place, whatever the length says (ESP-CACK-04)
 	r.reset()
 	if code != 0 && !c.has(RefusalIgnored) {
 		c.log('W', "Connection refused, %s", refusal(code))
-		c.dispatch(Event{ID: EventError, Error: ErrorHandle{Type: ErrorConnectionRefused, ConnectReturnCode: code}})
+		c.dispatchRefusal(code)
 		return false
 	}
-	c.state = stateConnected
-	c.dispatch(Event{ID: EventConnected, SessionPresent: sessionPresent})
+	c.event.SessionPresent = r.buffer[2]&1 != 0
 	return true
 }
 
@@ -189,15 +222,16 @@ func refusal(code byte) string {
 func (c *client) receive() bool {
 	r := &c.receiver
 	before := r.length
-	complete, err := c.receiveMessage(0)
-	if err != nil {
+	switch c.receiveMessage(0) {
+	case failed:
 		return false
-	}
-	if !complete {
-		if r.length > 0 && r.length == before { // a packet that makes no progress for a poll time (ESP-RX-05)
+	case stalled:
+		if r.length == before { // no progress for a poll time (ESP-RX-05)
 			c.log('E', "mqtt_process_receive: Network timeout while reading MQTT message")
 			return false
 		}
+		return true
+	case pending:
 		return true
 	}
 	defer r.reset()
@@ -210,14 +244,14 @@ func (c *client) process() bool {
 	switch r.buffer[0] >> 4 {
 	case typePublish:
 		if c.has(PingForgotten) {
-			c.pingAt = time.Now()
+			c.pingAt = c.now()
 		}
 		return c.deliverPublish()
 	case typePuback, typePubcomp:
 		c.complete(c.acknowledgedID())
 	case typePubrec:
 		id := c.acknowledgedID()
-		if it := c.outbox.find(id, typePublish); it != nil {
+		if it := c.outbox.get(id); it != nil {
 			it.state = acknowledged
 		}
 		if err := c.send(c.pubrel(id)); err != nil { // known or not (ESP-OUTBOX-03)
@@ -227,141 +261,201 @@ func (c *client) process() bool {
 		if c.has(NoPubcomp) {
 			return true
 		}
-		if err := c.send(acknowledgement(typePubcomp<<4, c.acknowledgedID())); err != nil {
+		if err := c.send(c.acknowledgement(typePubcomp<<4, c.acknowledgedID())); err != nil {
 			c.writeFailed(err)
 		}
 	case typeSuback:
 		return c.subscribed()
 	case typeUnsuback:
-		id := c.acknowledgedID()
-		if it := c.outbox.find(id, typeUnsubscribe); it != nil {
-			c.outbox.remove(it)
-			c.dispatch(Event{ID: EventUnsubscribed, MessageID: int(id)})
-		}
+		c.unsubscribed()
 	case typePingresp:
-		c.pingAt, c.awaitPing = time.Now(), false
+		c.pingAt, c.awaitPing = c.now(), false
+	case typeDisconnect:
+		if c.isV5() {
+			c.v5Disconnected()
+		}
 	}
 	return true
 }
 
-// acknowledgedID is the identifier of an acknowledgement: always in the bytes behind a length of one byte.
+// acknowledgedID is the identifier of an acknowledgement: in 3.x always in the bytes behind a length of one byte.
 func (c *client) acknowledgedID() uint16 {
 	r := &c.receiver
-	if r.header != 2 || r.length < 4 {
+	if !c.isV5() && r.header != 2 || r.length < r.header+2 {
 		return 0
 	}
-	return binary.BigEndian.Uint16(r.buffer[2:])
+	return binary.BigEndian.Uint16(r.buffer[r.header:])
+}
+
+// removeFromOutbox ends an exchange; it is false where there was none.
+func (c *client) removeFromOutbox(id uint16, kind byte) bool {
+	found := c.outbox.take(id, kind)
+	c.outboxSize.Store(int64(c.outbox.size))
+	return found
 }
 
 // complete ends the exchange of a published message; PUBACK and PUBCOMP do the same (ESP-OUTBOX-02).
 func (c *client) complete(id uint16) {
-	if it := c.outbox.find(id, typePublish); it != nil {
-		c.outbox.remove(it)
-		c.dispatch(Event{ID: EventPublished, MessageID: int(id)})
+	if !c.removeFromOutbox(id, typePublish) {
+		return
 	}
+	c.v5.inFlight = max(c.v5.inFlight-1, 0)
+	if c.isV5() {
+		c.v5Completed()
+	}
+	c.event.MessageID = int(id)
+	c.dispatch(EventPublished)
 }
 
 // subscribed handles SUBACK (ESP-SUB-07, ESP-SUB-08).
 func (c *client) subscribed() bool {
 	id := c.acknowledgedID()
-	it := c.outbox.find(id, typeSubscribe)
-	if it == nil {
+	if !c.removeFromOutbox(id, typeSubscribe) {
 		return true
 	}
-	c.outbox.remove(it)
-	codes := c.receiver.buffer[4:c.receiver.length]
+	codes := c.receiver.rest()
+	if c.isV5() {
+		codes = c.v5Codes()
+	}
 	if len(codes) == 0 {
 		c.log('E', "Failed to acquire suback data")
+		c.log('E', "Failed to deliver suback message id=%d", id)
 		return false
 	}
-	e := Event{ID: EventSubscribed, MessageID: int(id), Data: codes, TotalLength: len(codes)}
+	e := &c.event
+	e.MessageID, e.Data, e.TotalLength, e.Offset = int(id), codes, len(codes), 0
+	e.Error = ErrorHandle{SocketErrno: e.Error.SocketErrno}
 	for _, code := range codes {
 		if code >= 0x80 {
 			e.Error.Type = ErrorSubscribeFailed
 		}
 	}
-	c.dispatch(e)
+	c.dispatch(EventSubscribed)
 	return true
+}
+
+// unsubscribed handles UNSUBACK. In 3.x the event keeps the data of the one before (ESP-SUB-10).
+func (c *client) unsubscribed() {
+	id := c.acknowledgedID()
+	if !c.removeFromOutbox(id, typeUnsubscribe) {
+		return
+	}
+	if e := &c.event; c.isV5() {
+		e.Data = c.v5Codes()
+		e.TotalLength, e.Offset = len(e.Data), 0
+	}
+	c.event.MessageID = int(id)
+	c.dispatch(EventUnsubscribed)
 }
 
 // deliverPublish posts the DATA events of a PUBLISH and acknowledges it when they have been handled. What does not fit
 // the buffer is read here, in fragments of at most the buffer's size (ESP-RX-10 … 20).
 func (c *client) deliverPublish() bool {
-	r := &c.receiver
-	first := r.buffer[0]
-	e := Event{ID: EventData, QoS: first >> 1 & 3, Retain: first&1 != 0, DUP: first&8 != 0}
-	if r.length < r.header+2 {
-		c.log('E', "Failed to deliver publish message id=0")
+	r, e := &c.receiver, &c.event
+	first, qos := r.buffer[0], r.qos()
+	eventID, answerID := r.publishID()
+	readable := c.v5Publish
+	if !c.isV5() {
+		readable = c.v3Publish
+	}
+	if !readable() {
+		c.log('E', "Failed to deliver publish message id=%d", answerID)
 		return false
 	}
-	start := r.header + 2 + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
-	if start > r.length || start == r.header+2 && r.total == start {
-		c.log('E', "Failed to deliver publish message id=0")
-		return false
-	}
-	e.Topic = string(r.buffer[r.header+2 : start])
-	if e.QoS > 0 && start+2 <= r.length { // else the identifier is cut off, and taken for payload (ESP-RX-15)
-		e.MessageID = int(binary.BigEndian.Uint16(r.buffer[start:]))
-		start += 2
-	}
-	e.Data, e.TotalLength = r.buffer[start:r.length], r.total-start
+	e.MessageID, e.QoS, e.Retain, e.DUP = int(eventID), qos, first&1 != 0, first&8 != 0
+	e.Offset, e.TotalLength = 0, len(e.Data)+max(0, r.total-r.length)
 	if c.has(BufferOffByOne) && r.total == len(r.buffer) && len(e.Data) > 0 {
 		e.Data, e.TotalLength = e.Data[:len(e.Data)-1], e.TotalLength-1
 	}
-	c.dispatch(e)
+	c.dispatch(EventData)
 
-	answered := false
+	topic, offset, answered := e.Topic, 0, false
 	for read := r.length; read < r.total; {
 		if c.has(PubackBeforePayload) && !answered {
 			answered = true
-			c.answerPublish(e)
+			c.answerPublish(qos, answerID)
 		}
+		offset += len(e.Data)
 		n, err := c.transport.read(r.buffer[:min(len(r.buffer), r.total-read)], c.settings.networkTimeout)
 		if err != nil {
-			_ = c.readFailed(err)
+			c.nothingRead(err, failed)
 			return false
 		}
 		if n == 0 {
 			break // and the message counts as received (ESP-RX-17)
 		}
-		e.Offset += len(e.Data)
-		e.Data = r.buffer[:n]
-		if !c.kconfig.TopicInAllDataEvents {
-			e.Topic = ""
-		}
 		read += n
-		shown := e
+		e.Data, e.Offset, e.Topic = r.buffer[:n], offset, ""
+		if c.kconfig.TopicInAllDataEvents {
+			e.Topic = topic
+		}
 		if c.has(FragmentOffsetStuck) {
-			shown.Offset = 0
+			e.Offset = 0
 		}
 		if read < r.total || !c.has(LastFragmentLost) {
-			c.dispatch(shown)
+			c.dispatch(EventData)
 		}
 	}
-	return answered || c.answerPublish(e)
+	return answered || c.answerPublish(qos, answerID)
+}
+
+// v3Publish finds topic and payload of the PUBLISH in the buffer.
+func (c *client) v3Publish() (ok bool) {
+	r := &c.receiver
+	if r.header+2 >= r.length {
+		return false
+	}
+	start := r.header + 2 + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
+	if start > r.length {
+		return false
+	}
+	c.event.Topic = string(r.buffer[r.header+2 : start])
+	if r.qos() > 0 {
+		start += 2 // perhaps cut off, then it is taken for payload (ESP-RX-15)
+	}
+	c.event.Data = r.buffer[min(start, r.length):r.length]
+	return true
+}
+
+// publishID is the identifier of the PUBLISH in the buffer: for the event, which has 0 where it is cut off, and for the
+// answer, for which the client then reads beyond the buffer (ESP-RX-15); there the model finds zeros.
+func (r *receiver) publishID() (event, answer uint16) {
+	if r.qos() == 0 || r.header+2 > r.length {
+		return 0, 0
+	}
+	at := r.header + 2 + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
+	for i := at; i < at+2; i++ {
+		answer <<= 8
+		if i < len(r.buffer) && i < r.total {
+			answer |= uint16(r.buffer[i])
+		}
+	}
+	if at+2 > r.length {
+		return 0, answer
+	}
+	return answer, answer
 }
 
 // answerPublish acknowledges a received message as its QoS asks (ESP-RX-20).
-func (c *client) answerPublish(e Event) bool {
+func (c *client) answerPublish(qos byte, id uint16) bool {
 	var answer []byte
-	switch e.QoS {
+	switch qos {
 	case 1:
-		id := uint16(e.MessageID)
 		if c.has(NoPuback) {
 			return true
 		}
 		if c.has(PubackWrongID) {
 			id++
 		}
-		answer = acknowledgement(typePuback<<4, id)
+		answer = c.acknowledgement(typePuback<<4, id)
 	case 2:
-		answer = acknowledgement(typePubrec<<4, uint16(e.MessageID))
+		answer = c.acknowledgement(typePubrec<<4, id)
 	default:
 		return true
 	}
 	if err := c.send(answer); err != nil {
-		c.log('E', "Error write qos msg response, qos = %d", e.QoS)
 		c.writeFailed(err)
+		c.log('E', "Error write qos msg response, qos = %d", qos)
 		return false
 	}
 	return true

@@ -1,34 +1,63 @@
 package espmqtt
 
-import (
-	"encoding/binary"
-	"time"
-)
+import "encoding/binary"
 
 // Subscribe is esp_mqtt_client_subscribe_single. It returns the packet identifier, Failure or OutboxFull (ESP-SUB-01).
 func (c *Client) Subscribe(filter string, qos int) int {
-	defer c.lock()()
-	if c.settings.outboxLimit > 0 && uint64(c.outbox.size()) > c.settings.outboxLimit {
+	if limit := c.outboxLimit.Load(); limit > 0 && uint64(c.outboxSize.Load()) > limit {
 		return OutboxFull
 	}
-	return c.request(typeSubscribe, filter, byte(qos))
+	if !c.connectedForRequest() {
+		return Failure
+	}
+	defer c.lock()()
+	c.unsent = 0
+	options := byte(qos)
+	var property SubscribeProperty
+	if c.isV5() {
+		if qos > int(c.v5.server.maximumQoS) {
+			c.log5('E', "Server only support max QoS level %d", c.v5.server.maximumQoS)
+			c.log('I', "MQTT5 subscribe check fail: QoS %d not accepted by broker ", qos)
+			return Failure
+		}
+		keep(&property, c.v5.subscribe)
+		options = property.options() | byte(qos&3)
+	}
+	id := c.request(typeSubscribe, property.shared(filter), property.properties(), options)
+	if id != Failure {
+		c.v5.subscribe = nil
+	}
+	return id
 }
 
 // Unsubscribe is esp_mqtt_client_unsubscribe. It returns the packet identifier or Failure (ESP-SUB-04).
 func (c *Client) Unsubscribe(filter string) int {
+	if !c.connectedForRequest() {
+		return Failure
+	}
 	defer c.lock()()
-	return c.request(typeUnsubscribe, filter)
+	c.unsent = 0
+	return c.request(typeUnsubscribe, filter, nil)
+}
+
+// connectedForRequest is asked before the lock is taken, so that the calls fail at once while the client is connecting
+// (ESP-TASK-19).
+func (c *client) connectedForRequest() bool {
+	if c.is(stateConnected) {
+		return true
+	}
+	c.log('E', "Client has not connected")
+	return false
 }
 
 // request sends SUBSCRIBE or UNSUBSCRIBE and keeps it in the outbox until it is answered. A failed write does not end
 // the connection: the task finds that out for itself (ESP-SUB-05).
-func (c *client) request(kind byte, filter string, options ...byte) int {
-	if c.state != stateConnected {
-		c.log('E', "Client has not connected")
-		return Failure
-	}
+func (c *client) request(kind byte, filter string, properties []byte, options ...byte) int {
 	id := c.nextID()
 	body := binary.BigEndian.AppendUint16(nil, id)
+	if c.isV5() {
+		body = appendProperties(body, properties)
+	}
 	body = append(appendString(body, filter), options...)
 	if filter == "" || headerRoom+len(body) > c.settings.outSize {
 		what := "Subscribe"
@@ -38,8 +67,8 @@ func (c *client) request(kind byte, filter string, options ...byte) int {
 		c.log('E', "%s message cannot be created", what)
 		return Failure
 	}
-	it := &item{id: id, kind: kind, state: transmitted, since: time.Now(), data: packet(kind<<4|2, body)}
-	c.outbox.add(it)
+	it := c.store(published{id: id, data: c.packet(kind<<4|2, body)}, 0)
+	it.state = transmitted
 	if err := c.send(it.data); err != nil {
 		c.writeFailed(err)
 		return Failure

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -18,97 +19,166 @@ const (
 )
 
 // transport is a connection with the manners of esp_transport: reads wait for a given time, and a time that passes
-// without a byte is no error.
-type transport struct {
-	conn  net.Conn
-	power <-chan struct{} // closed when the board has lost its power
-	held  []byte          // received and not yet read: what poll took from the connection to see if something is there
-	room  []byte          // held's memory
-	ended error           // why nothing more can be read
+// without a byte is no error. One task reads at a time.
+type transport interface {
+	// poll waits up to wait until there is something to read: bytes, or the end of the connection.
+	poll(wait time.Duration) (ready bool)
+	// read gives what is there, up to len(p) bytes; with nothing there it waits up to wait and then gives 0.
+	read(p []byte, wait time.Duration) (int, error)
+	// write sends all of p, each part of it within limit.
+	write(p []byte, limit time.Duration) error
+	close()
+}
+
+// receiveWindow is how many bytes lie unread on the board before the other side has to wait (lwIP's TCP_WND).
+const receiveWindow = 5760
+
+// socket is the transport over TCP. A goroutine moves bytes from the connection to the board's receive buffer, so that
+// one can look there without waiting.
+type socket struct {
+	conn    net.Conn
+	power   <-chan struct{} // closed when the board has lost its power
+	arrived chan struct{}   // something new is in held or ended
+	room    chan struct{}   // held has become shorter
+
+	mu    sync.Mutex
+	held  []byte // received and not yet read
+	ended error  // why nothing more will be received
 }
 
 // errNoPower ends every operation on a board without power.
 var errNoPower = errors.New("the board has no power")
 
-func newTransport(conn net.Conn, power <-chan struct{}, size int) *transport {
-	return &transport{conn: conn, power: power, room: make([]byte, size)}
+func newSocket(conn net.Conn, power <-chan struct{}) *socket {
+	if tcp, ok := conn.(interface{ SetNoDelay(bool) error }); ok {
+		_ = tcp.SetNoDelay(false) // Nagle's algorithm is on, as in lwIP (ESP-TCP-01)
+	}
+	s := &socket{conn: conn, power: power, arrived: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	go s.receive()
+	return s
 }
 
-// poll waits up to wait until there is something to read: bytes, or the end of the connection, which the read that
-// follows will find.
-func (t *transport) poll(wait time.Duration) (ready bool) {
-	if len(t.held) > 0 || t.ended != nil {
-		return true
+// receive fills the receive buffer until the connection ends.
+func (s *socket) receive() {
+	buffer := make([]byte, receiveWindow)
+	for {
+		s.mu.Lock()
+		free := receiveWindow - len(s.held)
+		s.mu.Unlock()
+		if free == 0 {
+			select {
+			case <-s.room:
+				continue
+			case <-s.power:
+				return
+			}
+		}
+		n, err := s.conn.Read(buffer[:free])
+		s.mu.Lock()
+		s.held = append(s.held, buffer[:n]...)
+		s.ended = err
+		s.mu.Unlock()
+		signal(s.arrived)
+		if err != nil {
+			return
+		}
 	}
-	if err := t.arm(t.conn.SetReadDeadline, wait); err != nil {
-		t.ended = err
-		return true
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
-	n, err := t.conn.Read(t.room)
-	t.held = t.room[:n]
-	if n > 0 {
-		return true
+}
+
+func (s *socket) ready() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.held) > 0 || s.ended != nil
+}
+
+func (s *socket) poll(wait time.Duration) bool {
+	if s.ready() || wait <= 0 {
+		return s.ready()
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) && !t.dead() {
-		return false
+	late := time.NewTimer(wait)
+	defer late.Stop()
+	for !s.ready() {
+		select {
+		case <-s.arrived:
+		case <-late.C:
+			return s.ready()
+		case <-s.power:
+			return true
+		}
 	}
-	t.ended = err
 	return true
 }
 
-// read gives what is there, up to len(p) bytes; with nothing there it waits up to wait and then gives 0.
-func (t *transport) read(p []byte, wait time.Duration) (int, error) {
-	if len(t.held) == 0 && t.ended == nil && wait > 0 {
-		t.poll(wait) // with no time to wait: what has arrived was taken by the poll before
+func (s *socket) read(p []byte, wait time.Duration) (int, error) {
+	if !s.poll(wait) {
+		return 0, nil
 	}
-	if len(t.held) == 0 {
-		return 0, t.ended
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.held) == 0 {
+		if s.ended == nil {
+			return 0, errNoPower
+		}
+		return 0, s.ended
 	}
-	n := copy(p, t.held)
-	t.held = t.held[n:]
+	n := copy(p, s.held)
+	s.held = s.held[n:]
+	signal(s.room)
 	return n, nil
 }
 
-// write sends all of p, each part of it within limit.
-func (t *transport) write(p []byte, limit time.Duration) error {
-	if err := t.arm(t.conn.SetWriteDeadline, limit); err != nil {
+func (s *socket) write(p []byte, limit time.Duration) error {
+	for {
+		if err := s.conn.SetWriteDeadline(time.Now().Add(limit)); err != nil {
+			return err
+		}
+		select {
+		case <-s.power: // its deadline must not be over this one
+			return errNoPower
+		default:
+		}
+		n, err := s.conn.Write(p)
+		if p = p[n:]; len(p) > 0 && n > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			continue // each attempt has its own limit (ESP-PUB-07)
+		}
 		return err
 	}
-	_, err := t.conn.Write(p)
-	return err
 }
 
-// arm sets a deadline, but never over the one that the loss of power has set.
-func (t *transport) arm(set func(time.Time) error, wait time.Duration) error {
-	if err := set(time.Now().Add(wait)); err != nil {
-		return err
+// powerOff ends what waits on the connection and leaves the connection itself as it is, for the other side to find out.
+// To be called when the power is gone.
+func (s *socket) powerOff() { _ = s.conn.SetDeadline(time.Unix(1, 0)) }
+
+// close closes the connection. Where something is unread, the other side gets a reset (ESP-RX-08).
+func (s *socket) close() {
+	s.mu.Lock()
+	unread := len(s.held) > 0
+	s.held = nil
+	s.mu.Unlock()
+	if abrupt, ok := s.conn.(interface{ SetLinger(int) error }); ok && unread {
+		_ = abrupt.SetLinger(0)
 	}
-	if t.dead() {
-		return errNoPower
-	}
-	return nil
+	_ = s.conn.Close()
+	signal(s.room)
 }
 
-func (t *transport) dead() bool {
-	select {
-	case <-t.power:
-		return true
-	default:
-		return false
-	}
-}
-
-// powerOff ends what waits on the connection and leaves the connection itself as it is. To be called when power is
-// closed.
-func (t *transport) powerOff() { _ = t.conn.SetDeadline(time.Unix(1, 0)) }
-
-func (t *transport) close() { _ = t.conn.Close() }
+// errProtocol is an error of a layer above TCP, for which a board reports no codes.
+var errProtocol = errors.New("protocol error")
 
 // transportCodes are the codes that a board reports for an error: esp-tls's code and the socket's errno, with the
 // numbers that lwIP gives them (newlib).
 func transportCodes(err error) (lastError, errno int) {
 	var dns *net.DNSError
 	switch {
+	case errors.Is(err, errProtocol):
+		return 0, 0
 	case errors.As(err, &dns):
 		return errCannotResolve, 0
 	case errors.Is(err, io.EOF):
@@ -117,12 +187,16 @@ func transportCodes(err error) (lastError, errno int) {
 		return 0, 104
 	case errors.Is(err, syscall.EPIPE):
 		return 0, 32
+	case errors.Is(err, net.ErrClosed):
+		return 0, 9 // EBADF
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return errFailedToConnect, 111
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return errConnectTimeout, 0
 	case errors.Is(err, syscall.EHOSTUNREACH):
 		return errFailedToConnect, 118
+	case errors.Is(err, syscall.ENETUNREACH):
+		return errFailedToConnect, 114
 	}
 	return errFailedToConnect, 0
 }

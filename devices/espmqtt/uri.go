@@ -1,68 +1,108 @@
 package espmqtt
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"strconv"
 	"strings"
 )
 
-// defaultPorts are the ports of the schemes that the client knows (ESP-URI-02).
-var defaultPorts = map[string]int{"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+// Characters of the parts of a URI, as the client's parser knows them.
+const (
+	letters     = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	digits      = "0123456789"
+	hexDigits   = digits + "abcdefABCDEF"
+	inUserinfo  = letters + digits + "-_.!~*'()%;:&=+$,"
+	inAuthority = inUserinfo + "[]@"
+	inHost      = letters + digits + ".-"
+	inIPv6      = hexDigits + ":."
+	inZone      = letters + digits + "%.-_~"
+)
 
-func schemeOf(t Transport) string {
-	switch t {
-	case TransportTCP:
+// schemeOf is the scheme of a transport; it is empty for one that is not in the build (ESP-CFG-03).
+func (c *client) schemeOf(t Transport) string {
+	switch {
+	case t == TransportTCP:
 		return "mqtt"
-	case TransportSSL:
+	case t == TransportSSL && c.kconfig.TransportSSL:
 		return "mqtts"
-	case TransportWS:
+	case t == TransportWS && c.kconfig.TransportWebSocket:
 		return "ws"
-	case TransportWSS:
+	case t == TransportWSS && c.kconfig.TransportWebSocketSecure:
 		return "wss"
 	}
 	return ""
 }
 
-// applyURI takes scheme://[user[:password]@]host[:port][/path][?query] apart. What the URI leaves out stays as it is,
-// but for the path (ESP-URI-07, ESP-URI-08).
+// defaultPort is the port of a scheme; it is 0 for one that the client does not know (ESP-URI-02).
+func (c *client) defaultPort(scheme string) int {
+	switch scheme {
+	case "mqtt":
+		return c.kconfig.TCPDefaultPort
+	case "mqtts":
+		return c.kconfig.SSLDefaultPort
+	case "ws":
+		return c.kconfig.WSDefaultPort
+	case "wss":
+		return c.kconfig.WSSDefaultPort
+	}
+	return 0
+}
+
+// applyURI takes scheme://[user[:password]@]host[:port][/path][?query][#fragment] apart. What the URI leaves out stays
+// as it is, but for the path (ESP-URI-07, ESP-URI-08). A URI that is wrong changes nothing (ESP-URI-10).
 func (s *settings) applyURI(uri string) error {
+	if strings.HasPrefix(uri, "/") || strings.HasPrefix(uri, "*") { // a path alone is one to the parser (ESP-URI-01)
+		return fmt.Errorf("uri %q has no scheme: %w", uri, ErrNoMemory)
+	}
 	scheme, rest, found := strings.Cut(uri, "://")
-	if !found || !letters(scheme) {
+	if !found || scheme == "" || !only(scheme, letters) {
 		return fmt.Errorf("uri %q has no scheme: %w", uri, ErrFail)
 	}
-	rest, _, _ = strings.Cut(rest, "#")
+	if strings.ContainsFunc(rest, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return fmt.Errorf("uri %q holds a character that has to be percent-encoded: %w", uri, ErrFail)
+	}
 	authority, path := rest, ""
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
 		authority, path = rest[:i], rest[i:]
+	}
+	if !only(authority, inAuthority) {
+		return fmt.Errorf("uri %q: %q: %w", uri, authority, ErrFail)
 	}
 	userinfo, hostport, hasUser := strings.Cut(authority, "@")
 	if !hasUser {
 		userinfo, hostport = "", authority
 	}
-	if hasUser {
-		user, password, hasPassword := strings.Cut(userinfo, ":") // the first colon splits (ESP-URI-06)
-		decoded, err := url.PathUnescape(user)
-		if err != nil {
-			return fmt.Errorf("uri %q: user: %w", uri, ErrFail)
-		}
-		s.username = decoded
-		if hasPassword {
-			if s.password, err = url.PathUnescape(password); err != nil {
-				return fmt.Errorf("uri %q: password: %w", uri, ErrFail)
-			}
-		}
+	if !only(userinfo, inUserinfo) {
+		return fmt.Errorf("uri %q: user: %w", uri, ErrFail)
 	}
-	host, port, err := splitHostPort(hostport)
+	host, port, hasPort, err := splitHostPort(hostport)
 	if err != nil {
 		return fmt.Errorf("uri %q: %w", uri, err)
 	}
-	s.scheme, s.host = strings.ToLower(scheme), host
-	if port != 0 {
-		s.port = port
+	username, password, hasPassword := strings.Cut(userinfo, ":") // the first colon splits (ESP-URI-06)
+	if username, err = percentDecoded(username); err != nil {
+		return fmt.Errorf("uri %q: user: %w", uri, err)
 	}
-	if strings.HasPrefix(path, "?") {
-		path = "/" + path
+	if password, err = percentDecoded(password); err != nil {
+		return fmt.Errorf("uri %q: password: %w", uri, err)
+	}
+
+	if userinfo != "" {
+		s.username = username
+	}
+	if hasPassword {
+		s.password = password
+	}
+	s.scheme, s.host = strings.ToLower(scheme), host
+	if hasPort {
+		s.port = port // else an older one stays (ESP-URI-09)
+	}
+	path, _, _ = strings.Cut(path, "#")
+	path, query, _ := strings.Cut(path, "?")
+	if query != "" {
+		path = cmp.Or(path, "/") + "?" + query
 	}
 	s.path = path
 	return nil
@@ -70,37 +110,39 @@ func (s *settings) applyURI(uri string) error {
 
 // splitHostPort is strict where the client's parser is: an empty port, one above 65535 and characters that no host name
 // has are errors (ESP-URI-03, ESP-URI-04). A port of 0 means the default.
-func splitHostPort(hostport string) (host string, port int, err error) {
-	host, digits := hostport, ""
-	hasPort := false
-	if strings.HasPrefix(hostport, "[") {
-		end := strings.IndexByte(hostport, ']')
-		if end < 0 {
-			return "", 0, fmt.Errorf("host %q: %w", hostport, ErrFail)
-		}
-		host = hostport[1:end]
-		if rest := hostport[end+1:]; rest != "" {
-			digits, hasPort = strings.CutPrefix(rest, ":")
-			if !hasPort {
-				return "", 0, fmt.Errorf("host %q: %w", hostport, ErrFail)
-			}
-		}
-	} else {
-		host, digits, hasPort = strings.Cut(hostport, ":")
-		if host == "" || strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") != "" {
-			return "", 0, fmt.Errorf("host %q: %w", hostport, ErrFail)
-		}
+func splitHostPort(hostport string) (host string, port int, hasPort bool, err error) {
+	host, text, hasPort := strings.Cut(hostport, ":")
+	valid := host != "" && only(host, inHost)
+	if inBrackets, found := strings.CutPrefix(hostport, "["); found {
+		var behind string
+		host, behind, valid = strings.Cut(inBrackets, "]")
+		address, zone, hasZone := strings.Cut(host, "%")
+		valid = valid && address != "" && only(address, inIPv6) && hasZone == (zone != "") && only(zone, inZone)
+		text, hasPort = strings.CutPrefix(behind, ":")
+		valid = valid && (hasPort || behind == "")
 	}
-	if hasPort {
-		n, err := strconv.ParseUint(digits, 10, 16)
-		if err != nil {
-			return "", 0, fmt.Errorf("port %q: %w", digits, ErrFail)
-		}
-		port = int(n)
+	if !valid {
+		return "", 0, false, fmt.Errorf("host %q: %w", hostport, ErrFail)
 	}
-	return host, port, nil
+	if !hasPort {
+		return host, 0, false, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || !only(text, digits) {
+		return "", 0, false, fmt.Errorf("port %q: %w", text, ErrFail)
+	}
+	return host, int(n), true, nil
 }
 
-func letters(s string) bool {
-	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
+// percentDecoded decodes as the client does: + stays, and a NUL ends the text.
+func percentDecoded(text string) (string, error) {
+	decoded, err := url.PathUnescape(text)
+	if err != nil {
+		return "", fmt.Errorf("no two hexadecimal digits after %%: %w", ErrFail)
+	}
+	decoded, _, _ = strings.Cut(decoded, "\x00")
+	return decoded, nil
 }
+
+// only says whether all characters of s are among the given ones.
+func only(s, characters string) bool { return strings.Trim(s, characters) == "" }

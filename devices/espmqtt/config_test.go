@@ -1,0 +1,191 @@
+package espmqtt
+
+import (
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+func newClient(config Config, change ...func(*Kconfig)) (*Client, error) {
+	kconfig := DefaultKconfig()
+	for _, c := range change {
+		c(&kconfig)
+	}
+	environment := Environment{MAC: [6]byte{0x24, 0x0a, 0xc4, 0xab, 0xcd, 0xef}, Random: rand.New(rand.NewPCG(1, 2))}
+	return New(config, kconfig, environment, nil)
+}
+
+func parse(t *testing.T, text string) (config Config) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &config); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	c, err := newClient(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.settings
+	if s.clientID != "ESP32_abCDEF" || s.keepAlive != 120 || s.protocol != ProtocolV311 || !s.cleanSession ||
+		s.bufferSize != 1024 || s.outSize != 1024 || s.networkTimeout != 10*time.Second || s.reconnectTimeout != 10000 ||
+		s.retransmitTimeout != 1000 || !s.autoReconnect {
+		t.Errorf("defaults are %+v", s)
+	}
+	old, err := newClient(Config{}, func(k *Kconfig) { k.Protocol311 = false })
+	if err != nil || old.settings.protocol != ProtocolV31 {
+		t.Errorf("without MQTT_PROTOCOL_311 the version is %v: %v", old.settings.protocol, err)
+	}
+}
+
+// TestSetConfig holds a second configuration, which says nothing, against the first: some fields stay, others go back.
+func TestSetConfig(t *testing.T) {
+	t.Parallel()
+	first := parse(t, `{
+		"broker": {"address": {"hostname": "h", "transport": 1, "path": "/p", "port": 77}},
+		"credentials": {"username": "u", "client_id": "c", "authentication": {"password": "w"}},
+		"session": {"last_will": {"topic": "t", "msg": "mmm", "msg_len": 2, "qos": 2, "retain": true}, "disable_clean_session": true,
+			"keepalive": 7, "protocol_ver": 1, "message_retransmit_timeout": 300},
+		"network": {"reconnect_timeout_ms": 400, "timeout_ms": 500, "refresh_connection_after_ms": 600, "disable_auto_reconnect": true},
+		"buffer": {"size": 200, "out_size": 100}, "outbox": {"limit": 900}}`)
+	c, err := newClient(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetConfig(Config{}); err != nil {
+		t.Fatal(err)
+	}
+	s := c.settings
+	if s.scheme != "mqtt" || s.host != "h" || s.path != "/p" || s.port != 77 || s.username != "u" || s.clientID != "c" ||
+		s.password != "w" || s.willTopic != "t" || string(s.willMessage) != "mm" || s.willQoS != 2 || !s.willRetain ||
+		s.keepAlive != 7 || s.protocol != ProtocolV31 || s.refreshAfter != 600 {
+		t.Errorf("a field did not stay: %+v", s)
+	}
+	if !s.cleanSession || s.retransmitTimeout != 1000 || s.reconnectTimeout != 10000 || s.networkTimeout != 10*time.Second ||
+		!s.autoReconnect || s.bufferSize != 1024 || s.outSize != 1024 || s.outboxLimit != 0 {
+		t.Errorf("a field did not go back to its default: %+v", s)
+	}
+	for _, step := range []struct {
+		config string
+		want   int
+	}{
+		{`{"session": {"disable_keepalive": true}}`, 0},
+		{`{}`, 120}, // not 7: there is nothing left of it
+		{`{"session": {"keepalive": -3}}`, -3},
+	} {
+		if err := c.SetConfig(parse(t, step.config)); err != nil || c.settings.keepAlive != step.want {
+			t.Errorf("%s: keep alive %d, not %d: %v", step.config, c.settings.keepAlive, step.want, err)
+		}
+	}
+}
+
+func TestClientID(t *testing.T) {
+	t.Parallel()
+	const generated = "ESP32_abCDEF"
+	for config, want := range map[string]string{
+		`{}`:                                            generated,
+		`{"credentials": {"client_id": "x"}}`:           "x",
+		`{"credentials": {"client_id": ""}}`:            "",
+		`{"credentials": {"client_id": null}}`:          generated,
+		`{"credentials": {"set_null_client_id": true}}`: "",
+		`{"credentials": {"set_null_client_id": true, "client_id": "no"}}`: "",
+	} {
+		c, err := newClient(parse(t, config))
+		if err != nil || c.settings.clientID != want {
+			t.Errorf("%s: client id %q, not %q: %v", config, c.settings.clientID, want, err)
+			continue
+		}
+		if err := c.SetConfig(parse(t, `{"credentials": {"set_null_client_id": true}}`)); err != nil || c.settings.clientID != want {
+			t.Errorf("%s: set_null_client_id changed the id to %q: %v", config, c.settings.clientID, err)
+		}
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	t.Parallel()
+	for config, want := range map[string]error{
+		`{"broker": {"address": {"uri": "mqtt://h", "transport": 1}}}`: ErrInvalidArgument,
+		`{"broker": {"address": {"uri": "h"}}}`:                        ErrFail,
+		`{"broker": {"address": {"uri": ""}}}`:                         ErrFail,
+		`{"session": {"protocol_ver": 3}}`:                             ErrNoMemory, // not in this build
+		`{"buffer": {"size": 1000000000}}`:                             ErrNoMemory,
+	} {
+		if _, err := newClient(parse(t, config)); !errors.Is(err, want) {
+			t.Errorf("%s: %v, not %v", config, err, want)
+		}
+	}
+
+	c, err := newClient(parse(t, `{"broker": {"address": {"uri": "mqtt://old"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	conflict := parse(t, `{"broker": {"address": {"uri": "mqtt://new", "transport": 1}}}`)
+	if err := c.SetConfig(conflict); !errors.Is(err, ErrInvalidArgument) || c.settings.host != "new" {
+		t.Errorf("a conflict must be applied all the same: host %q: %v", c.settings.host, err)
+	}
+	if err := c.SetConfig(parse(t, `{"broker": {"address": {"uri": "nonsense"}}}`)); err == nil || c.settings.host != "new" {
+		t.Errorf("a bad URI must change nothing: host %q: %v", c.settings.host, err)
+	}
+}
+
+func TestKconfig(t *testing.T) {
+	t.Parallel()
+	k := DefaultKconfig()
+	err := k.Apply(map[string]json.RawMessage{
+		"MQTT_BUFFER_SIZE":               json.RawMessage(`512`),
+		"MQTT_POLL_READ_TIMEOUT_MS":      json.RawMessage(`200`),
+		"MQTT_OUTBOX_EXPIRED_TIMEOUT_MS": json.RawMessage(`3000`),
+		"MQTT_MSG_ID_INCREMENTAL":        json.RawMessage(`true`),
+		"MQTT_WS_DEFAULT_PORT":           json.RawMessage(`8080`),
+		"FREERTOS_HZ":                    json.RawMessage(`1000`),
+	})
+	want := DefaultKconfig()
+	want.BufferSize, want.PollReadTimeout, want.OutboxExpiredTimeout = 512, 200*time.Millisecond, 3*time.Second
+	want.MessageIDIncremental, want.WSDefaultPort, want.Tick = true, 8080, time.Millisecond
+	if err != nil || k != want {
+		t.Errorf("options are %+v: %v", k, err)
+	}
+	for name, value := range map[string]string{
+		"MQTT_NO_SUCH_THING": `1`,
+		"MQTT_BUFFER_SIZE":   `-1`,
+		"MQTT_PROTOCOL_5":    `"maybe"`,
+	} {
+		if err := k.Apply(map[string]json.RawMessage{name: json.RawMessage(value)}); err == nil || k != want {
+			t.Errorf("%s=%s was taken", name, value)
+		}
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	for _, seed := range []string{
+		`{"broker":{"address":{"uri":"mqtt://h"}},"session":{"last_will":{"topic":"t","msg":"m","msg_len":-1,"retain":1}}}`,
+		`{"buffer":{"size":-5,"out_size":3},"network":{"reconnect_timeout_ms":-1,"timeout_ms":9223372036854775807}}`,
+		`{"credentials":{"client_id":""},"session":{"protocol_ver":99,"keepalive":70000}}`,
+	} {
+		f.Add([]byte(seed), []byte(`{}`))
+	}
+	f.Fuzz(func(t *testing.T, first, second []byte) {
+		var config Config
+		if json.Unmarshal(first, &config) != nil {
+			return
+		}
+		c, err := newClient(config, func(k *Kconfig) { k.Protocol5 = true })
+		if err != nil {
+			return
+		}
+		if json.Unmarshal(second, &config) == nil {
+			_ = c.SetConfig(config)
+		}
+		if s := c.settings; s.bufferSize < smallestBuffer || s.outSize < smallestBuffer || s.networkTimeout <= 0 || s.retransmitTimeout <= 0 {
+			t.Errorf("settings %+v", s)
+		}
+		if packet := c.connectPacket(); len(packet) > c.settings.outSize {
+			t.Errorf("a CONNECT of %d bytes in a buffer of %d", len(packet), c.settings.outSize)
+		}
+	})
+}

@@ -1,0 +1,526 @@
+package espmqtt
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+)
+
+// v5 is what the client keeps for MQTT 5.0, beyond connections and restarts of its task.
+type v5 struct {
+	connect    connectProperty
+	publish    *PublishProperty   // for the next PUBLISH that is built
+	subscribe  *SubscribeProperty // for the next SUBSCRIBE that is built
+	disconnect DisconnectProperty // for the next DISCONNECT
+	server     serverProperties
+	aliases    map[uint16]string // topics by the aliases of the broker; they outlive the connection (ESP-V5-20)
+	inFlight   int               // unacknowledged QoS > 0 PUBLISHes that this connection has sent (ESP-V5-10)
+}
+
+// serverProperties are what CONNACK said the broker can do. A value that a later CONNACK leaves out stays as it was, but
+// for the receive maximum (ESP-V5-06).
+type serverProperties struct {
+	receiveMaximum      uint16
+	maximumQoS          byte
+	retainAvailable     bool
+	sharedAvailable     bool
+	topicAliasMaximum   uint16
+	responseInformation string
+}
+
+const noReceiveMaximum = 65535
+
+// newV5 is the state before the first CONNACK (ESP-V5-07).
+func newV5() v5 {
+	return v5{
+		server:  serverProperties{receiveMaximum: noReceiveMaximum, maximumQoS: 2, retainAvailable: true, sharedAvailable: true},
+		aliases: map[uint16]string{},
+	}
+}
+
+// ConnectProperty is esp_mqtt5_connection_property_config_t.
+type ConnectProperty struct {
+	SessionExpiryInterval uint32 `json:"session_expiry_interval,omitempty"` // seconds
+	ReceiveMaximum        uint16 `json:"receive_maximum,omitempty"`
+	TopicAliasMaximum     uint16 `json:"topic_alias_maximum,omitempty"`
+	MaximumPacketSize     uint32 `json:"maximum_packet_size,omitempty"`
+	RequestResponseInfo   bool   `json:"request_resp_info,omitempty"`
+	RequestProblemInfo    bool   `json:"request_problem_info,omitempty"`
+
+	// Of the last will.
+	WillDelayInterval      uint32  `json:"will_delay_interval,omitempty"` // seconds
+	PayloadFormatIndicator bool    `json:"payload_format_indicator,omitempty"`
+	MessageExpiryInterval  uint32  `json:"message_expiry_interval,omitempty"` // seconds
+	ContentType            *string `json:"content_type,omitempty"`
+	ResponseTopic          *string `json:"response_topic,omitempty"`
+}
+
+// connectProperty is what the client has made of all ConnectProperties it was given.
+type connectProperty ConnectProperty
+
+// connectProperties are the properties of CONNECT in the client's order (ESP-CONN-08).
+func (p *connectProperty) connectProperties() (b []byte) {
+	b = appendProperty32(b, propSessionExpiry, p.SessionExpiryInterval)
+	b = appendProperty32(b, propMaximumPacketSize, p.MaximumPacketSize)
+	b = appendProperty16(b, propReceiveMaximum, p.ReceiveMaximum)
+	b = appendProperty16(b, propTopicAliasMaximum, p.TopicAliasMaximum)
+	b = appendPropertyBool(b, 0x19, p.RequestResponseInfo)
+	return appendPropertyBool(b, 0x17, p.RequestProblemInfo)
+}
+
+// willProperties are those of the last will (ESP-CONN-10).
+func (p *connectProperty) willProperties() (b []byte) {
+	b = appendProperty32(b, propWillDelay, p.WillDelayInterval)
+	b = appendPropertyBool(b, propPayloadFormat, p.PayloadFormatIndicator)
+	b = appendProperty32(b, propMessageExpiry, p.MessageExpiryInterval)
+	b = appendPropertyText(b, propContentType, p.ContentType)
+	return appendPropertyText(b, propResponseTopic, p.ResponseTopic)
+}
+
+// PublishProperty is esp_mqtt5_publish_property_config_t.
+type PublishProperty struct {
+	PayloadFormatIndicator bool    `json:"payload_format_indicator,omitempty"`
+	MessageExpiryInterval  uint32  `json:"message_expiry_interval,omitempty"` // seconds
+	TopicAlias             uint16  `json:"topic_alias,omitempty"`
+	ResponseTopic          *string `json:"response_topic,omitempty"`
+	ContentType            *string `json:"content_type,omitempty"`
+}
+
+// properties are those of PUBLISH in the client's order. With response information of the broker the response topic is
+// spoilt: its last character is cut off and a NUL appended (ESP-V5-33).
+func (p *PublishProperty) properties(information string) (b []byte) {
+	b = appendPropertyBool(b, propPayloadFormat, p.PayloadFormatIndicator)
+	b = appendProperty32(b, propMessageExpiry, p.MessageExpiryInterval)
+	b = appendProperty16(b, propTopicAlias, p.TopicAlias)
+	topic := p.ResponseTopic
+	if topic != nil && information != "" {
+		joined := *topic + "/" + information
+		joined = joined[:len(joined)-1] + "\x00"
+		topic = &joined
+	}
+	b = appendPropertyText(b, propResponseTopic, topic)
+	return appendPropertyText(b, propContentType, p.ContentType)
+}
+
+// SubscribeProperty is esp_mqtt5_subscribe_property_config_t.
+type SubscribeProperty struct {
+	SubscriptionID    uint16 `json:"subscribe_id,omitempty"`
+	NoLocal           bool   `json:"no_local_flag,omitempty"`
+	RetainAsPublished bool   `json:"retain_as_published_flag,omitempty"`
+	RetainHandling    byte   `json:"retain_handle,omitempty"`
+	Shared            bool   `json:"is_share_subscribe,omitempty"`
+	ShareName         string `json:"share_name,omitempty"`
+}
+
+// properties are those of SUBSCRIBE (ESP-SUB-03).
+func (p *SubscribeProperty) properties() (b []byte) {
+	if p.SubscriptionID != 0 {
+		b = appendLength([]byte{propSubscriptionID}, int(p.SubscriptionID))
+	}
+	return b
+}
+
+// options are those of every filter, but for the QoS.
+func (p *SubscribeProperty) options() byte {
+	options := p.RetainHandling & 3 << 4
+	if p.RetainAsPublished {
+		options |= 0x08
+	}
+	if p.NoLocal {
+		options |= 0x04
+	}
+	return options
+}
+
+// shared is the filter of a shared subscription where this is one.
+func (p *SubscribeProperty) shared(filter string) string {
+	if !p.Shared || filter == "" {
+		return filter
+	}
+	return "$share/" + p.ShareName + "/" + filter
+}
+
+// DisconnectProperty is esp_mqtt5_disconnect_property_config_t.
+type DisconnectProperty struct {
+	SessionExpiryInterval uint32 `json:"session_expiry_interval,omitempty"` // seconds
+	Reason                byte   `json:"disconnect_reason,omitempty"`
+}
+
+// body is what follows the fixed header of DISCONNECT (ESP-V5-02).
+func (p *DisconnectProperty) body() []byte {
+	return appendProperties([]byte{p.Reason}, appendProperty32(nil, propSessionExpiry, p.SessionExpiryInterval))
+}
+
+// errNotV5 is for calls that only a client of MQTT 5.0 takes.
+var errNotV5 = fmt.Errorf("MQTT protocol version is not v5: %w", ErrFail)
+
+// SetConnectProperty is esp_mqtt5_client_set_connect_property. What it leaves at zero stays as it was, but for the
+// maximum packet size (ESP-CONN-09, ESP-CONN-11).
+func (c *Client) SetConnectProperty(p ConnectProperty) error {
+	defer c.lock()()
+	if !c.isV5() {
+		return errNotV5
+	}
+	old := c.v5.connect
+	c.v5.connect = connectProperty{
+		SessionExpiryInterval:  cmp.Or(p.SessionExpiryInterval, old.SessionExpiryInterval),
+		ReceiveMaximum:         cmp.Or(p.ReceiveMaximum, old.ReceiveMaximum),
+		TopicAliasMaximum:      cmp.Or(p.TopicAliasMaximum, old.TopicAliasMaximum),
+		MaximumPacketSize:      cmp.Or(p.MaximumPacketSize, uint32(c.settings.bufferSize)),
+		RequestResponseInfo:    p.RequestResponseInfo || old.RequestResponseInfo,
+		RequestProblemInfo:     p.RequestProblemInfo || old.RequestProblemInfo,
+		WillDelayInterval:      cmp.Or(p.WillDelayInterval, old.WillDelayInterval),
+		PayloadFormatIndicator: p.PayloadFormatIndicator || old.PayloadFormatIndicator,
+		MessageExpiryInterval:  cmp.Or(p.MessageExpiryInterval, old.MessageExpiryInterval),
+		ContentType:            cmp.Or(p.ContentType, old.ContentType),
+		ResponseTopic:          cmp.Or(p.ResponseTopic, old.ResponseTopic),
+	}
+	return nil
+}
+
+// SetPublishProperty is esp_mqtt5_client_set_publish_property: it counts for the next message (ESP-V5-01).
+func (c *Client) SetPublishProperty(p PublishProperty) error {
+	defer c.lock()()
+	switch {
+	case !c.isV5():
+		return errNotV5
+	case p.TopicAlias > c.v5.server.topicAliasMaximum:
+		c.log5('E', "Topic alias %d is bigger than server support %d", p.TopicAlias, c.v5.server.topicAliasMaximum)
+		return fmt.Errorf("topic alias %d: %w", p.TopicAlias, ErrFail)
+	}
+	c.v5.publish = &p
+	return nil
+}
+
+// SetSubscribeProperty is esp_mqtt5_client_set_subscribe_property: it counts for the next SUBSCRIBE (ESP-V5-01).
+func (c *Client) SetSubscribeProperty(p SubscribeProperty) error {
+	if p.RetainHandling > 2 {
+		c.log5('E', "retain_handle only support 0, 1, 2")
+		return fmt.Errorf("retain handling %d: %w", p.RetainHandling, ErrFail)
+	}
+	defer c.lock()()
+	why := ""
+	switch {
+	case !c.isV5():
+		return errNotV5
+	case !p.Shared:
+	case p.NoLocal:
+		why = "Protocol error that no local flag set on shared subscription"
+	case !c.v5.server.sharedAvailable:
+		why = "MQTT broker not support shared subscribe"
+	case p.ShareName == "":
+		why = "Share name can't be empty for shared subscribe"
+	}
+	if why != "" {
+		c.log5('E', "%s", why)
+		return fmt.Errorf("%s: %w", why, ErrFail)
+	}
+	c.v5.subscribe = &p
+	return nil
+}
+
+// SetDisconnectProperty is esp_mqtt5_client_set_disconnect_property: it counts for the next DISCONNECT (ESP-V5-01).
+func (c *Client) SetDisconnectProperty(p DisconnectProperty) error {
+	defer c.lock()()
+	if !c.isV5() {
+		return errNotV5
+	}
+	c.v5.disconnect = DisconnectProperty{
+		SessionExpiryInterval: cmp.Or(p.SessionExpiryInterval, c.v5.disconnect.SessionExpiryInterval),
+		Reason:                cmp.Or(p.Reason, c.v5.disconnect.Reason),
+	}
+	return nil
+}
+
+func (c *client) isV5() bool { return c.settings.protocol == ProtocolV5 }
+
+func (c *client) log5(level byte, format string, arguments ...any) {
+	if c.environment.Log != nil && !c.dead() {
+		c.environment.Log(level, "mqtt5_client", fmt.Sprintf(format, arguments...))
+	}
+}
+
+// v5PublishAllowed holds a message against what the broker can do (ESP-V5-08).
+func (c *client) v5PublishAllowed(qos int, retain bool) bool {
+	switch {
+	case !c.isV5():
+		return true
+	case qos > int(c.v5.server.maximumQoS):
+		c.log5('E', "Server only support max QoS level %d", c.v5.server.maximumQoS)
+		return false
+	case retain && !c.v5.server.retainAvailable:
+		c.log5('E', "Server not support retain")
+		return false
+	}
+	return true
+}
+
+// v5QuotaLeft says whether another PUBLISH with QoS > 0 may go out (ESP-V5-10).
+func (c *client) v5QuotaLeft() bool {
+	return !c.isV5() || c.v5.inFlight < int(c.v5.server.receiveMaximum)
+}
+
+// v5Sendable is the item that may be sent in the place of a queued one: itself, where the quota does not hold it back,
+// or else the first item without an identifier, where that is a queued PUBLISH with QoS 0 (ESP-OUTBOX-05).
+func (c *client) v5Sendable(it *item) *item {
+	if it == nil || it.kind != typePublish || it.qos <= 0 || c.v5QuotaLeft() {
+		return it
+	}
+	if it = c.outbox.get(0); it != nil && it.state == queued && it.kind == typePublish && it.qos == 0 {
+		return it
+	}
+	return nil
+}
+
+// requeue makes every transmitted item one to be sent again, in the order of the list, on a new connection
+// (ESP-OUTBOX-12).
+func (c *client) requeue() {
+	c.v5.inFlight = 0
+	for _, it := range c.outbox.items {
+		if it.state != transmitted {
+			continue
+		}
+		it.state = queued
+		if it.kind == typePublish && it.qos > 0 && !c.has(RetransmitWithoutDUP) {
+			it.data[0] |= 0x08
+		}
+	}
+}
+
+// v5Connack takes CONNACK over (ESP-CACK-06, ESP-CACK-07, ESP-V5-05). The code is the broker's; err says that the
+// properties cannot be read, and what came before the damage holds all the same.
+func (c *client) v5Connack() (sessionPresent bool, code byte, err error) {
+	r := &c.receiver
+	server := &c.v5.server
+	server.receiveMaximum = noReceiveMaximum
+	sessionPresent, code = r.buffer[r.header]&1 != 0, r.buffer[r.header+1]
+	if r.total > r.length {
+		return sessionPresent, 0, errProperties
+	}
+	list := []byte(nil)
+	if start := r.header + 2; start < r.length {
+		n, length := variableInteger(r.buffer[start:r.length])
+		if start += length; n > r.length-start {
+			return sessionPresent, code, errProperties
+		}
+		list = r.buffer[start : start+n]
+	}
+	p := properties{rest: list}
+	for id, ok := p.next(); ok; id, ok = p.next() {
+		switch id {
+		case propSessionExpiry:
+			c.v5.connect.SessionExpiryInterval = p.uint32()
+		case propReceiveMaximum:
+			server.receiveMaximum = p.uint16()
+		case propMaximumQoS:
+			server.maximumQoS = p.byte()
+		case propRetainAvailable:
+			server.retainAvailable = p.byte() != 0
+		case propMaximumPacketSize:
+			p.uint32() // not heeded (ESP-QRK-24)
+		case propAssignedClientID:
+			c.settings.clientID, c.settings.hasClientID = string(p.text()), true
+		case propTopicAliasMaximum:
+			server.topicAliasMaximum = p.uint16()
+		case propUserProperty:
+			c.event.UserProperties = append(c.event.UserProperties, p.userProperty())
+		case propWildcardAvailable, propSubIDAvailable:
+			p.byte()
+		case propSharedAvailable:
+			server.sharedAvailable = p.byte() != 0
+		case propServerKeepAlive:
+			c.settings.keepAlive = int(p.uint16())
+		case propResponseInformation:
+			server.responseInformation = string(p.text())
+		case propReasonString, propServerReference, propAuthMethod, propAuthData:
+			p.text()
+		default:
+			p.err = errProperties
+		}
+	}
+	if p.err != nil {
+		c.log5('E', "Failed to parse CONNACK packet")
+	}
+	return sessionPresent, code, p.err
+}
+
+// v5Publish reads topic, identifier, properties and payload of the PUBLISH in the buffer into the event; total is the
+// length of the payload (ESP-RX-16, ESP-V5-20).
+func (c *client) v5Publish() (ok bool) {
+	r, e := &c.receiver, &c.event
+	at := r.header + 2
+	if at > r.length {
+		return false
+	}
+	topicEnd := at + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
+	if topicEnd >= r.length {
+		return false
+	}
+	topic := string(r.buffer[at:topicEnd])
+	at = topicEnd
+	if r.qos() > 0 {
+		if at += 2; at >= r.length {
+			return false
+		}
+	}
+	n, length := variableInteger(r.buffer[at:r.length])
+	if at += length; n > r.length-at { // here the real client reads beyond its buffer (ESP-QRK-34)
+		return false
+	}
+	p := properties{rest: r.buffer[at : at+n]}
+	at += n
+	e.Properties = EventProperties{}
+	alias := uint16(0)
+	for id, ok := p.next(); ok; id, ok = p.next() {
+		switch id {
+		case propPayloadFormat:
+			e.Properties.PayloadFormatIndicator = p.byte() != 0
+		case propMessageExpiry:
+			p.uint32()
+		case propTopicAlias:
+			alias = p.uint16()
+		case propResponseTopic:
+			e.Properties.ResponseTopic = p.text()
+		case propCorrelationData:
+			e.Properties.CorrelationData = p.text()
+		case propSubscriptionID:
+			e.Properties.SubscriptionID = uint16(p.variable())
+		case propContentType:
+			e.Properties.ContentType = p.text()
+		case propUserProperty:
+			e.UserProperties = append(e.UserProperties, p.userProperty())
+		case propReasonString:
+			p.text()
+		default:
+			p.err = errProperties
+		}
+	}
+	if p.err != nil {
+		return false
+	}
+	if limit := c.v5.connect.TopicAliasMaximum; alias > limit {
+		c.log5('E', "esp_mqtt5_get_publish_data: Broker response topic alias %d is over the max topic alias %d", alias, limit)
+		return false
+	}
+	if alias != 0 && topic == "" {
+		var known bool
+		if topic, known = c.v5.aliases[alias]; !known {
+			return false
+		}
+	} else if alias != 0 {
+		c.v5.aliases[alias] = topic
+	}
+	e.Topic, e.Data = topic, r.buffer[at:r.length]
+	return true
+}
+
+// v5Completed takes reason code and user properties of PUBACK or PUBCOMP over (ESP-V5-30).
+func (c *client) v5Completed() {
+	r := &c.receiver
+	c.event.ReasonCode, c.event.Data = 0, nil
+	rest := r.rest()
+	if len(rest) > 0 {
+		c.event.ReasonCode, c.event.Data = int(rest[0]), rest[:1]
+	}
+	if len(rest) > 1 {
+		n, length := variableInteger(rest[1:])
+		if list := rest[1+length:]; n <= len(list) {
+			c.event.UserProperties = userProperties(list[:n])
+		} else {
+			c.event.Data = nil
+		}
+	}
+	c.event.TotalLength, c.event.Offset = len(c.event.Data), 0
+}
+
+// v5Codes gives the codes of SUBACK or UNSUBACK and takes their user properties over. The first code is the event's
+// reason code, −1 where there is none.
+func (c *client) v5Codes() (codes []byte) {
+	c.event.ReasonCode = -1
+	rest := c.receiver.rest()
+	n, length := variableInteger(rest)
+	if len(rest) == 0 || n > len(rest)-length {
+		return nil
+	}
+	c.event.UserProperties = userProperties(rest[length : length+n])
+	if codes = rest[length+n:]; len(codes) == 0 {
+		return nil
+	}
+	c.event.ReasonCode = int(codes[0])
+	return codes
+}
+
+// userProperties reads the user properties of an acknowledgement; they are dropped where another property than a reason
+// string is among them.
+func userProperties(list []byte) (all []UserProperty) {
+	p := properties{rest: list}
+	for id, ok := p.next(); ok; id, ok = p.next() {
+		switch id {
+		case propUserProperty:
+			all = append(all, p.userProperty())
+		case propReasonString:
+			p.text()
+		default:
+			p.err = errProperties
+		}
+	}
+	if p.err != nil {
+		return nil
+	}
+	return all
+}
+
+// v5Disconnected handles DISCONNECT: the client tells, and stays connected (ESP-V5-32).
+func (c *client) v5Disconnected() {
+	c.event.ReasonCode = -1
+	if r := &c.receiver; r.length > r.header {
+		c.event.ReasonCode = int(r.buffer[r.header])
+	}
+	c.dispatch(EventDisconnected)
+}
+
+// v5Refusal is the log text of a refusal's reason code.
+func v5Refusal(code byte) string {
+	if text := v5RefusalTexts[code]; text != "" {
+		return text
+	}
+	return "Connection refused, Unknown reason"
+}
+
+var v5RefusalTexts = map[byte]string{
+	0x80: "Unspecified error",
+	0x81: "Malformed Packet",
+	0x82: "Protocol Error",
+	0x83: "Implementation specific error",
+	0x84: "Unsupported Protocol Version",
+	0x85: "Client Identifier not valid",
+	0x86: "Bad User Name or Password",
+	0x87: "Not authorized",
+	0x88: "Server unavailable",
+	0x89: "Server busy",
+	0x8a: "Banned",
+	0x8b: "Server shutting down",
+	0x8c: "Bad authentication method",
+	0x8d: "Keep Alive timeout",
+	0x8e: "Session taken over",
+	0x8f: "Topic Filter invalid",
+	0x90: "Topic Name invalid",
+	0x91: "Packet Identifier in use",
+	0x92: "Packet Identifier not found",
+	0x93: "Receive Maximum exceeded",
+	0x94: "Topic Alias invalid",
+	0x95: "Packet too large",
+	0x96: "Message rate too high",
+	0x97: "Quota exceeded",
+	0x98: "Administrative action",
+	0x99: "Payload format invalid",
+	0x9a: "Retain not supported",
+	0x9b: "QoS not supported",
+	0x9c: "Use another server",
+	0x9d: "Server moved",
+	0x9e: "Shared Subscriptions not supported",
+	0x9f: "Connection rate exceeded",
+	0xa0: "Maximum connect time",
+	0xa1: "Subscription Identifiers not supported",
+	0xa2: "Wildcard Subscriptions not supported",
+}

@@ -1,0 +1,246 @@
+package espmqtt
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func v5Client(c *Config) { c.Session.Protocol = ProtocolV5 }
+
+// TestPublishProperties: their order, that they count once, and what response information does to the response topic.
+func TestPublishProperties(t *testing.T) {
+	t.Parallel()
+	inRig(t, options{config: v5Client}, func(r *rig) {
+		property := PublishProperty{PayloadFormatIndicator: true, MessageExpiryInterval: 30, ResponseTopic: text("r"), ContentType: text("c")}
+		if err := r.SetPublishProperty(property); err != nil {
+			t.Fatal(err)
+		}
+		r.Publish("t", nil, 1, false)
+		r.expect("3215 0001 74 0001 0f 0101 020000001e 08000172 03000163")
+		r.Publish("t", nil, 1, false)
+		r.expect("3206 0001 74 0002 00")
+		if err := r.SetPublishProperty(PublishProperty{TopicAlias: 1}); !errors.Is(err, ErrFail) {
+			t.Errorf("an alias that the broker does not know of: %v", err)
+		}
+	})
+	connack := "2010 0000 0d 220005 1a0004 696e666f 210014"
+	inRig(t, options{config: v5Client, connack: connack}, func(r *rig) {
+		if err := r.SetPublishProperty(PublishProperty{TopicAlias: 5, ResponseTopic: text("resp")}); err != nil {
+			t.Fatal(err)
+		}
+		r.Publish("", nil, 0, false)
+		r.expect("3012 0000 0f 230005 080009 726573702f696e6600")
+	})
+}
+
+func TestSubscribeProperties(t *testing.T) {
+	t.Parallel()
+	inRig(t, options{config: v5Client}, func(r *rig) {
+		r.lastID = 0x0aab
+		property := SubscribeProperty{SubscriptionID: 300, NoLocal: true, RetainAsPublished: true, RetainHandling: 2}
+		if err := r.SetSubscribeProperty(property); err != nil {
+			t.Fatal(err)
+		}
+		r.Subscribe("f", 1)
+		r.expect("820a 0aac 03 0bac02 0001 66 2d")
+		r.Subscribe("f", 2)
+		r.expect("8207 0aad 00 0001 66 02")
+		if err := r.SetSubscribeProperty(SubscribeProperty{Shared: true, ShareName: "s"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Subscribe("f", 3); got != Failure {
+			t.Errorf("QoS 3: %d", got)
+		}
+		r.Subscribe("f", 0)
+		r.expect("8210 0aae 00 000a 2473686172652f732f66 00")
+		for what, wrong := range map[string]SubscribeProperty{
+			"retain handling 3":    {RetainHandling: 3},
+			"shared without name":  {Shared: true},
+			"shared with no local": {Shared: true, ShareName: "s", NoLocal: true},
+		} {
+			if err := r.SetSubscribeProperty(wrong); !errors.Is(err, ErrFail) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	})
+}
+
+func TestDisconnectProperties(t *testing.T) {
+	t.Parallel()
+	inRig(t, options{config: v5Client}, func(r *rig) {
+		if err := r.SetDisconnectProperty(DisconnectProperty{Reason: 4, SessionExpiryInterval: 99}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Disconnect(); err != nil {
+			t.Fatal(err)
+		}
+		r.expect("e007 04 05 1100000063")
+		r.accept("")
+		if err := r.Disconnect(); err != nil {
+			t.Fatal(err)
+		}
+		r.expect("e002 00 00")
+	})
+}
+
+func TestPropertiesNeedV5(t *testing.T) {
+	t.Parallel()
+	c, err := newClient(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{
+		"connect":    c.SetConnectProperty(ConnectProperty{}),
+		"publish":    c.SetPublishProperty(PublishProperty{}),
+		"subscribe":  c.SetSubscribeProperty(SubscribeProperty{}),
+		"disconnect": c.SetDisconnectProperty(DisconnectProperty{}),
+	} {
+		if !errors.Is(err, ErrFail) {
+			t.Errorf("%s properties on a client of 3.1.1: %v", what, err)
+		}
+	}
+}
+
+// TestCarriedOver: what CONNACK said shows in the next CONNECT, and limits stay where the next CONNACK is silent.
+func TestCarriedOver(t *testing.T) {
+	t.Parallel()
+	connack := "201a 0000 17 110000000a 130004 120002 6964 2401 2500 210014 220001"
+	inRig(t, options{config: v5Client, connack: connack}, func(r *rig) {
+		r.happens("before connected")
+		for what, got := range map[string]int{
+			"QoS 2":           r.Publish("t", nil, 2, false),
+			"retain":          r.Publish("t", nil, 0, true),
+			"enqueue, QoS 2":  r.Enqueue("t", nil, 2, false, true),
+			"subscribe QoS 2": r.Subscribe("f", 2),
+		} {
+			if got != Failure {
+				t.Errorf("%s in spite of the broker: %d", what, got)
+			}
+		}
+		_ = r.conn.Close()
+		r.accept("")
+		if got, want := hex.EncodeToString(r.connect), "101400044d51545405020004"+"05110000000a"+"00026964"; got != want {
+			t.Errorf("the next CONNECT is %s, not %s", got, want)
+		}
+		if got := r.Publish("t", nil, 2, false); got != Failure {
+			t.Errorf("QoS 2 on the next connection: %d", got)
+		}
+	})
+}
+
+func TestConnackV5(t *testing.T) {
+	t.Parallel()
+	for connack, want := range map[string]string{
+		"2003000000":               "before connected",
+		"20020000":                 "before connected",
+		"2003008700":               "before error(2,0) disconnected",
+		"20050000027f00":           "before error(2,0) disconnected", // an unknown property
+		"200500000226ff":           "before error(2,0) disconnected", // a property cut short
+		"20030000ff":               "before error(2,0) disconnected", // a length that does not end
+		"2003000005":               "before error(2,0) disconnected", // properties beyond the packet
+		"200a0000072600016b000176": "before connected",
+		"200800000512ffff61 62":    "before error(2,0) disconnected",
+		"2008000005270000000021":   "before connected error(1,0) disconnected", // the byte behind is a packet of its own
+	} {
+		t.Run(connack, func(t *testing.T) {
+			t.Parallel()
+			inRig(t, options{config: v5Client, connack: connack}, func(r *rig) {
+				if got := r.happened(); got != want && !strings.HasPrefix(want, got+" error") {
+					t.Errorf("events %s, not %s", got, want)
+				}
+			})
+		})
+	}
+}
+
+// TestReceiveV5 holds events and answers against the real client's, with an input buffer of 64 bytes.
+func TestReceiveV5(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		send   string
+		want   string
+		answer string
+	}{
+		"QoS 1":                   {"3208 0001 74 1122 00 7061", `data("t",4386,2@0/2)`, "4004 1122 0000"},
+		"QoS 2":                   {"3407 0001 74 1122 00 70 6202 1122", `data("t",4386,1@0/1)`, "5004 1122 0000|7004 1122 0000"},
+		"alias set and used":      {"3007 0001 74 03 230001 3006 0000 03 230001", `data("t",0,0@0/0) data("t",0,0@0/0)`, ""},
+		"alias unknown":           {"3006 0000 03 230001", "disconnected", ""},
+		"alias above the maximum": {"3007 0001 74 03 230003", "disconnected", ""},
+		"unknown property":        {"3006 0001 74 02 7f00", "disconnected", ""},
+		"property cut short":      {"3006 0001 74 02 0200", "disconnected", ""},
+		"properties too long":     {"3004 0001 74 0a", "disconnected", ""},
+		"no properties":           {"3003 0001 74", "disconnected", ""},
+		"empty topic":             {"3003 0000 00", `data("",0,0@0/0)`, ""},
+		"fragments":               {"3250 0001 74 1122 00" + strings.Repeat("70", 74), `data("t",4386,56@0/74) data("",4386,18@56/74)`, "4004 1122 0000"},
+		"server DISCONNECT":       {"e0028b00", "disconnected", ""},
+		"AUTH":                    {"f000", "error(1,0) disconnected", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config := func(c *Config) { v5Client(c); c.Buffer.Size, c.Buffer.OutSize = 64, 128 }
+			connect := func(r *rig) {
+				if err := r.SetConnectProperty(ConnectProperty{TopicAliasMaximum: 2}); err != nil {
+					t.Fatal(err)
+				}
+				if err := r.Start(); err != nil {
+					t.Fatal(err)
+				}
+				r.accept("")
+			}
+			inRig(t, options{config: config, stay: true}, func(r *rig) {
+				connect(r)
+				r.happened()
+				r.send(test.send)
+				time.Sleep(100 * time.Millisecond)
+				r.happens(test.want)
+				for _, answer := range slices.DeleteFunc(strings.Split(test.answer, "|"), func(s string) bool { return s == "" }) {
+					r.expect(answer)
+				}
+			})
+		})
+	}
+}
+
+// TestQuota: no more unacknowledged messages than the broker allows; QoS 0 passes, and an acknowledgement lets one out.
+func TestQuota(t *testing.T) {
+	t.Parallel()
+	inRig(t, options{config: v5Client, connack: "2006 0000 03 210002"}, func(r *rig) {
+		for range 4 {
+			r.Publish("t", nil, 1, false)
+		}
+		r.Enqueue("t", nil, 0, false, true)
+		r.expect("3206 0001 74 0001 00")
+		r.expect("3206 0001 74 0002 00")
+		r.expect("3004 0001 74 00")
+		r.expect("3a06 0001 74 0001 00")
+		r.send("4002 0001")
+		r.expect("3206 0001 74 0003 00")
+		_ = r.conn.Close()
+		r.accept("2006 0000 03 210001") // all of them again, in their order
+		r.expect("3a06 0001 74 0002 00")
+		r.send("4003 0002 87")
+		r.expect("3a06 0001 74 0003 00")
+		if got := r.happened(); !strings.Contains(got, "published(1)") || !strings.HasSuffix(got, "published(2)") {
+			t.Errorf("events %s", got)
+		}
+	})
+}
+
+func FuzzProperties(f *testing.F) {
+	f.Add([]byte{0x26, 0, 1, 'k', 0, 1, 'v', 0x1f, 0, 2, 'o', 'k'})
+	f.Fuzz(func(t *testing.T, list []byte) {
+		for _, p := range userProperties(list) {
+			if !bytes.Contains(list, []byte(p.Key)) || !bytes.Contains(list, []byte(p.Value)) {
+				t.Errorf("%q is not in %x", p, list)
+			}
+		}
+		if _, length := variableInteger(list); length > len(list) || length > 4 {
+			t.Errorf("a variable byte integer of %d bytes in %d", length, len(list))
+		}
+	})
+}

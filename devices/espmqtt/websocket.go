@@ -1,0 +1,301 @@
+package espmqtt
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Opcodes of frames. Those from opcodeClose on are control frames.
+const (
+	opcodeBinary = 2
+	opcodeClose  = 8
+	opcodePing   = 9
+	opcodePong   = 10
+)
+
+const (
+	frameFIN         = 0x80
+	frameReserved    = 0x70
+	frameMasked      = 0x80
+	controlFrameSize = 125 // the largest payload of a control frame, in bytes
+)
+
+// webSocket is the transport over a WebSocket: each write is a frame of its own (ESP-WS-04), and what comes in is a
+// stream of bytes, whatever the frames' bounds (ESP-WS-05). What a read finds to be no data, such as a control frame, it
+// reports as a time that has passed (ESP-WS-07).
+type webSocket struct {
+	*socket
+	random *rand.Rand
+	early  []byte // came behind the answer to the handshake
+	limit  time.Duration
+
+	// The frame that was begun last.
+	opcode    byte
+	length    int
+	remaining int // bytes of it that were not read
+	mask      [4]byte
+}
+
+// statusRedirect are the answers that carry another address, and that the client takes for success (ESP-WS-03).
+var statusRedirect = map[int]bool{301: true, 302: true, 303: true, 307: true, 308: true}
+
+// keyGUID is what RFC 6455 adds to a key before it is hashed.
+const keyGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+// upgrade does the opening handshake on a connection (ESP-WS-01, ESP-WS-02). The whole of the answer's header must fit
+// size bytes, as the request must.
+func upgrade(s *socket, random *rand.Rand, host, path string, size int, limit time.Duration) (*webSocket, error) {
+	w := &webSocket{socket: s, random: random, limit: limit}
+	raw := make([]byte, 16)
+	for i := range raw {
+		raw[i] = byte(random.Uint32())
+	}
+	key := base64.StdEncoding.EncodeToString(raw)
+	request := "GET " + cmp.Or(path, "/") + " HTTP/1.1\r\n" +
+		"Connection: Upgrade\r\n" +
+		"Host: " + host + "\r\n" +
+		"User-Agent: ESP32 Websocket Client\r\n" +
+		"Upgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\n" +
+		"Sec-WebSocket-Key: " + key + "\r\n" +
+		"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
+	if len(request) >= size {
+		return nil, fmt.Errorf("an upgrade request of %d bytes: %w", len(request), errProtocol)
+	}
+	if err := s.write([]byte(request), limit); err != nil {
+		return nil, err
+	}
+	answer := make([]byte, 0, size-1)
+	for {
+		n, err := s.read(answer[len(answer):cap(answer)], limit)
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			return nil, fmt.Errorf("no answer to the upgrade request, or too long a one: %w", errProtocol)
+		}
+		answer = answer[:len(answer)+n]
+		if header, early, found := bytes.Cut(answer, []byte("\r\n\r\n")); found {
+			redirected, err := checkAnswer(string(header), key)
+			if err != nil {
+				return nil, err
+			}
+			if w.early = early; redirected { // nothing of the answer was taken for read
+				w.early = answer
+			}
+			return w, nil
+		}
+	}
+}
+
+// checkAnswer looks for the one header that proves that the other side speaks WebSocket; the status counts only where it
+// redirects.
+func checkAnswer(header, key string) (redirected bool, err error) {
+	lines := strings.Split(header, "\r\n")
+	_, status, _ := strings.Cut(lines[0], " ")
+	status, _, _ = strings.Cut(status, " ")
+	code, err := strconv.Atoi(status)
+	if err != nil || !strings.HasPrefix(lines[0], "HTTP/") {
+		return false, fmt.Errorf("an answer without a status: %w", errProtocol)
+	}
+	accepts, location := []string{}, ""
+	for _, line := range lines[1:] {
+		const acceptName, locationName = "sec-websocket-accept: ", "location: "
+		switch lower := strings.ToLower(line); {
+		case strings.HasPrefix(lower, acceptName):
+			accepts = append(accepts, line[len(acceptName):])
+		case strings.HasPrefix(lower, locationName):
+			location = line[len(locationName):]
+		}
+	}
+	if len(accepts) > 1 {
+		return false, fmt.Errorf("%d times Sec-WebSocket-Accept: %w", len(accepts), errProtocol)
+	}
+	if statusRedirect[code] {
+		if location == "" {
+			return false, fmt.Errorf("a redirection to nowhere: %w", errProtocol)
+		}
+		return true, nil
+	}
+	if len(accepts) == 0 || !strings.HasPrefix(acceptFor(key), accepts[0]) { // only so much of it is compared
+		return false, fmt.Errorf("a wrong Sec-WebSocket-Accept: %w", errProtocol)
+	}
+	return false, nil
+}
+
+// acceptFor is the proof that a server gives for a key.
+func acceptFor(key string) string {
+	sum := sha1.Sum([]byte(key + keyGUID))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+func (w *webSocket) poll(wait time.Duration) bool { return len(w.early) > 0 || w.socket.poll(wait) }
+
+// take reads what is there of the stream below the frames.
+func (w *webSocket) take(p []byte, wait time.Duration) (int, error) {
+	if len(w.early) > 0 {
+		n := copy(p, w.early)
+		w.early = w.early[n:]
+		return n, nil
+	}
+	return w.socket.read(p, wait)
+}
+
+// takeAll reads all of p; that it takes longer than it may is an error (ESP-WS-08).
+func (w *webSocket) takeAll(p []byte, wait time.Duration) error {
+	for len(p) > 0 {
+		n, err := w.take(p, wait)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			return fmt.Errorf("a part of a frame is missing: %w", errProtocol)
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+func (w *webSocket) read(p []byte, wait time.Duration) (int, error) {
+	if w.remaining == 0 {
+		begun, err := w.begin(wait)
+		if err != nil {
+			return 0, err
+		}
+		control := w.opcode >= opcodeClose
+		switch {
+		case control && begun:
+			return 0, w.control(wait)
+		case control && w.length > 0:
+			// Nothing came. The client forgets that it has dealt with the last control frame and wants its payload
+			// once more; where that is missing, the connection is over.
+			return 0, fmt.Errorf("the payload of a control frame is missing: %w", errProtocol)
+		case !begun || w.length == 0:
+			return 0, nil
+		}
+	}
+	n, err := w.take(p[:min(len(p), w.remaining)], wait)
+	if err != nil {
+		w.remaining = 0
+		return 0, err
+	}
+	w.unmask(p[:n])
+	w.remaining -= n
+	return n, nil
+}
+
+// unmask takes the mask off. A server's frames have none; the client begins with the mask's first byte at each read.
+func (w *webSocket) unmask(p []byte) {
+	for i := range p {
+		p[i] ^= w.mask[i%4]
+	}
+}
+
+// begin reads a frame's header. It is false where none has come.
+func (w *webSocket) begin(wait time.Duration) (begun bool, err error) {
+	if !w.poll(wait) {
+		return false, nil
+	}
+	var head [2]byte
+	if err := w.takeAll(head[:], wait); err != nil {
+		return false, err
+	}
+	w.opcode = head[0] & 0x0f
+	control := w.opcode >= opcodeClose
+	switch {
+	case head[0]&frameReserved != 0, w.opcode > opcodeBinary && w.opcode < opcodeClose, w.opcode > opcodePong:
+		return false, fmt.Errorf("a frame of an unknown kind: %w", errProtocol)
+	case control && head[0]&frameFIN == 0:
+		return false, fmt.Errorf("a part of a control frame: %w", errProtocol)
+	}
+	length := int(head[1] &^ frameMasked)
+	switch length {
+	case 126:
+		var long [2]byte
+		err = w.takeAll(long[:], wait)
+		length = int(binary.BigEndian.Uint16(long[:]))
+	case 127:
+		var long [8]byte
+		err = w.takeAll(long[:], wait)
+		if n := binary.BigEndian.Uint64(long[:]); n < 1<<31 {
+			length = int(n)
+		} else if err == nil {
+			err = fmt.Errorf("a frame of %d bytes: %w", n, errProtocol)
+		}
+	}
+	if err == nil && control && length > controlFrameSize {
+		err = fmt.Errorf("a control frame of %d bytes: %w", length, errProtocol)
+	}
+	w.mask = [4]byte{}
+	if err == nil && head[1]&frameMasked != 0 && length > 0 {
+		err = w.takeAll(w.mask[:], wait)
+	}
+	if err != nil {
+		return false, err
+	}
+	w.length, w.remaining = length, length
+	return true, nil
+}
+
+// control answers a control frame (ESP-WS-06, ESP-WS-09).
+func (w *webSocket) control(wait time.Duration) error {
+	payload := make([]byte, w.length)
+	if w.length > 0 {
+		n, err := w.take(payload, wait)
+		w.remaining -= n
+		if err != nil || n < w.length {
+			return cmp.Or(err, errProtocol)
+		}
+		w.unmask(payload)
+	}
+	switch w.opcode {
+	case opcodePing:
+		return w.frame(opcodePong, payload, w.limit)
+	case opcodeClose:
+		if err := w.frame(opcodeClose, nil, w.limit); err != nil {
+			return err
+		}
+		if w.socket.poll(wait) {
+			if n, err := w.socket.read(make([]byte, 1), 0); n == 0 && err != nil {
+				return nil // closed as it should be; the next read finds it
+			}
+		}
+		return fmt.Errorf("the server closed the WebSocket: %w", errProtocol)
+	}
+	return nil
+}
+
+func (w *webSocket) write(p []byte, limit time.Duration) error {
+	return w.frame(opcodeBinary, p, limit)
+}
+
+// frame sends a masked frame: its header and its payload in two writes.
+func (w *webSocket) frame(opcode byte, payload []byte, limit time.Duration) error {
+	head := []byte{frameFIN | opcode, frameMasked | byte(len(payload))}
+	switch {
+	case len(payload) > 0xffff:
+		head[1] = frameMasked | 127
+		head = binary.BigEndian.AppendUint64(head, uint64(len(payload)))
+	case len(payload) > 125:
+		head[1] = frameMasked | 126
+		head = binary.BigEndian.AppendUint16(head, uint16(len(payload)))
+	}
+	mask := w.random.Uint32()
+	head = binary.BigEndian.AppendUint32(head, mask)
+	if err := w.socket.write(head, limit); err != nil || len(payload) == 0 {
+		return err
+	}
+	masked := make([]byte, len(payload))
+	for i := range payload {
+		masked[i] = payload[i] ^ byte(mask>>(8*(3-i%4)))
+	}
+	return w.socket.write(masked, limit)
+}

@@ -1,0 +1,105 @@
+package transcript
+
+import (
+	"context"
+	"net"
+	"sync"
+	"time"
+)
+
+// acknowledgeDelay is how long Linux waits with an acknowledgement for data to send along with it.
+const acknowledgeDelay = 40 * time.Millisecond
+
+// Nagle makes a network in memory deliver as the machine's TCP did when the transcripts were recorded. The client sends
+// with Nagle's algorithm: while something is not acknowledged, small pieces wait. The broker's side acknowledges with its
+// answer or late, so a piece that follows another one without an answer in between arrives some 40 ms later, together
+// with all that has been written meanwhile.
+func Nagle(dial func(ctx context.Context, network, address string) (net.Conn, error)) func(ctx context.Context,
+	network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		c := &nagleConn{Conn: conn}
+		c.late = time.AfterFunc(time.Hour, c.acknowledgeLate)
+		c.late.Stop()
+		return c, nil
+	}
+}
+
+// nagleConn is the client's end of a connection.
+type nagleConn struct {
+	net.Conn
+	late *time.Timer // the broker's acknowledgement, when no answer takes it along
+
+	mu          sync.Mutex
+	interactive bool   // the broker's side expects to answer, and delays acknowledgements
+	inFlight    bool   // something is not acknowledged
+	held        []byte // waits for that
+	closed      bool
+}
+
+// Write sends p, or holds it back. What goes wrong later with what was held back shows in a later call, as on a socket.
+func (c *nagleConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inFlight && !c.closed {
+		c.held = append(c.held, p...)
+		return len(p), nil
+	}
+	return c.send(p)
+}
+
+func (c *nagleConn) send(p []byte) (int, error) {
+	if c.interactive {
+		c.inFlight = true
+		c.late.Reset(acknowledgeDelay)
+	}
+	return c.Conn.Write(p)
+}
+
+// acknowledged lets go what was held back.
+func (c *nagleConn) acknowledged() {
+	c.inFlight = false
+	c.late.Stop()
+	if held := c.held; len(held) > 0 {
+		c.held = nil
+		_, _ = c.send(held)
+	}
+}
+
+// acknowledgeLate is the broker's acknowledgement without an answer. It does not wait with the next one.
+func (c *nagleConn) acknowledgeLate() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.inFlight && !c.closed {
+		c.interactive = false
+		c.acknowledged()
+	}
+}
+
+// Read takes acknowledgements off what comes.
+func (c *nagleConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n > 0 && !c.closed {
+		c.interactive = true
+		c.acknowledged()
+	}
+	return n, err
+}
+
+// Close sends what was held back, and closes.
+func (c *nagleConn) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.late.Stop()
+	if len(c.held) > 0 {
+		_, _ = c.Conn.Write(c.held)
+		c.held = nil
+	}
+	return c.Conn.Close()
+}
