@@ -87,7 +87,7 @@ func (b *Bench) openDevice(network network) {
 		if uart, p, err = network.console(); err != nil {
 			b.infrastructure("making a console: %v", err)
 		}
-		board := emulator.New(uart, emulator.Options{Dial: network.dial, Defects: b.options.defects()})
+		board := emulator.New(uart, emulator.Options{Dial: network.dial, Behaviour: b.options.behaviour})
 		p = emulatedPort{p, board}
 		ended := make(chan struct{})
 		run = func() {

@@ -33,10 +33,11 @@ const Emulated = "emulated"
 
 // Options of a run. The zero value runs everything against the emulated device in virtual time.
 type Options struct {
-	Device  string   // emulated, exec:COMMAND or serial:PATH
-	Time    TimeMode // default: virtual for the emulated device, real for any other
-	Defects []string // planted in the emulated device
-	Out     string   // folder that the run's own folder is made in; default out
+	Device        string   // emulated, exec:COMMAND or serial:PATH
+	Time          TimeMode // default: virtual for the emulated device, real for any other
+	Defects       []string // planted in the emulated device
+	WithoutQuirks []string // quirks that are switched off in the emulated device
+	Out           string   // folder that the run's own folder is made in; default out
 
 	Focus, Skip []string // regular expressions over full names, as Ginkgo's
 	LabelFilter string   // in Ginkgo's syntax
@@ -48,6 +49,8 @@ type Options struct {
 	Quiet   bool      // say nothing on standard output: an Observer does
 	Command []string  // for the record
 	Started time.Time // default now
+
+	behaviour espmqtt.Behaviour // what WithoutQuirks and Defects come to
 
 	// wallBudget bounds a scenario in virtual time on the wall clock: one that takes longer runs without ever waiting.
 	wallBudget time.Duration
@@ -76,6 +79,9 @@ func (o Options) settle() (Options, error) {
 		if len(o.Defects) > 0 {
 			return o, fmt.Errorf("%w: a defect can be planted in the emulated device only, not in %q", ErrUsage, o.Device)
 		}
+		if len(o.WithoutQuirks) > 0 {
+			return o, fmt.Errorf("%w: a quirk can be switched off in the emulated device only, not in %q", ErrUsage, o.Device)
+		}
 		o.Time = Real
 	default:
 		return o, fmt.Errorf("%w: unknown device %q; it is emulated, exec:COMMAND or serial:PATH", ErrUsage, o.Device)
@@ -97,10 +103,9 @@ func (o Options) settle() (Options, error) {
 	default:
 		return o, fmt.Errorf("%w: unknown time %q; it is virtual or real", ErrUsage, o.Time)
 	}
-	for _, name := range o.Defects {
-		if _, err := espmqtt.ParseDefect(name); err != nil {
-			return o, fmt.Errorf("%w: %w; see mqtthil list defects", ErrUsage, err)
-		}
+	var err error
+	if o.behaviour, err = Behaviour(o.WithoutQuirks, o.Defects); err != nil {
+		return o, err
 	}
 	if o.KeepAlive == 0 {
 		o.KeepAlive = 120 * time.Second
@@ -140,12 +145,28 @@ func checkListen(address string) error {
 	return nil
 }
 
-func (o Options) defects() []espmqtt.Defect {
-	var defects []espmqtt.Defect
-	for _, name := range o.Defects {
-		defects = append(defects, espmqtt.Defect(name))
+// Behaviour is that of an emulated client without some quirks and with some defects, all by their names.
+func Behaviour(without, defects []string) (b espmqtt.Behaviour, err error) {
+	for _, name := range without {
+		q, err := espmqtt.ParseQuirk(name)
+		if err != nil {
+			return b, fmt.Errorf("%w: %w; see mqtthil list quirks", ErrUsage, err)
+		}
+		b.Without = append(b.Without, q)
 	}
-	return defects
+	for _, name := range defects {
+		d, err := espmqtt.ParseDefect(name)
+		if err != nil {
+			return b, fmt.Errorf("%w: %w; see mqtthil list defects", ErrUsage, err)
+		}
+		b.Defects = append(b.Defects, d)
+	}
+	return b, nil
+}
+
+// lacks says whether the rule describes a quirk that is switched off, so that nothing of it needs to show.
+func (o Options) lacks(rule string) bool {
+	return slices.ContainsFunc(o.behaviour.Without, func(q espmqtt.Quirk) bool { return q.Rule() == rule })
 }
 
 // configure hands the filters to Ginkgo, beside what its own flags say.

@@ -113,10 +113,11 @@ func (d Description) header(o Options, started time.Time) timeline.Event {
 	return timeline.Event{Kind: timeline.KindScenario, Scenario: &timeline.Scenario{
 		Name: d.Name, Topic: d.Topic, Labels: d.Labels, Covers: d.Covers, Location: d.Location, Started: started,
 		Settings: map[string]string{
-			"device":     o.Device,
-			"time":       string(o.Time),
-			"defects":    strings.Join(o.Defects, ", "),
-			"keep alive": o.KeepAlive.String(),
+			"device":         o.Device,
+			"time":           string(o.Time),
+			"defects":        strings.Join(o.Defects, ", "),
+			"without quirks": strings.Join(o.WithoutQuirks, ", "),
+			"keep alive":     o.KeepAlive.String(),
 		},
 	}}
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +11,9 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -19,75 +24,327 @@ import (
 	"mqtthil/harness"
 )
 
+// emulation is what the command line asks for.
+type emulation struct {
+	stdio       bool
+	link        string
+	consolePort string
+	controlPort string
+	chip        string
+	kconfig     []string
+	count       int
+	console     string
+	baud        int
+	seed        uint64
+	defects     []string
+	without     []string
+	firmware    firmwareFlags
+}
+
 func emulateCommand() *cobra.Command {
-	var stdio bool
-	var link string
-	var defects []string
+	var e emulation
 	c := &cobra.Command{
 		Use:   "emulate",
 		Short: "Be an ESP32 that runs Espressif's MQTT conformance application",
-		Long: `Be an ESP32 that runs Espressif's MQTT conformance application, in real time and against any broker.
-Its serial console is this program's standard input and output, or a pseudo-terminal.`,
+		Long: `Be an ESP32, or many of them, that runs Espressif's MQTT conformance application, in real time and
+against any broker. Its serial console is this program's standard input and output, a
+pseudo-terminal, or a TCP port.
+
+A control port takes a command a line, such as reset, panic, power off or wifi down, and
+answers each with ok or error; its command help lists them. Ports are on the loopback
+interface unless the address says otherwise; port 0 lets the system choose. Of several
+boards the first has the address that is given, and each other one the next port.
+
+Instead of the conformance application a board can run an example of ESP-IDF:
+` + appList(),
 		Example: `  mqtthil emulate --stdio
-  mqtthil emulate --pty /tmp/esp32
+  mqtthil emulate --pty /tmp/esp32 --control-tcp 4000
+  mqtthil emulate --uart-tcp :3333 --chip esp32-c3 --baud 115200
+  mqtthil emulate --stdio --kconfig MQTT_PROTOCOL_5=y --kconfig MQTT_BUFFER_SIZE=512
+  mqtthil emulate --pty /tmp/esp32-%d --count 8 --seed 1
+  mqtthil emulate --stdio --app ssl --uri mqtts://localhost:8883 --ca ca.pem
   mqtthil run --device 'exec:mqtthil emulate --stdio'`,
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			var dialer net.Dialer
-			options := emulator.Options{Dial: dialer.DialContext}
-			for _, name := range defects {
-				d, err := espmqtt.ParseDefect(name)
-				if err != nil {
-					return fmt.Errorf("%w: %w; see mqtthil list defects", harness.ErrUsage, err)
-				}
-				options.Defects = append(options.Defects, d)
-			}
-			switch {
-			case stdio == (link != ""):
-				return fmt.Errorf("%w: where is the console to be? either --stdio or --pty LINK", harness.ErrUsage)
-			case stdio:
-				return emulate(standardStreams{os.Stdin, os.Stdout}, options)
-			}
-			return emulateOnPty(c.OutOrStdout(), link, options)
-		},
+		RunE: func(c *cobra.Command, _ []string) error { return e.run(c) },
 	}
 	f := c.Flags()
-	f.BoolVar(&stdio, "stdio", false, "console on standard input and output; its end ends the program")
-	f.StringVar(&link, "pty", "", "console on a pseudo-terminal that this path will link to")
-	f.StringArrayVar(&defects, "defect", nil, "plant a defect (see mqtthil list defects); repeatable")
+	f.BoolVar(&e.stdio, "stdio", false, "console on standard input and output; its end ends the program")
+	f.StringVar(&e.link, "pty", "", "console on a pseudo-terminal that this path will link to; %d in it is the board's number, from 0")
+	f.StringVar(&e.consolePort, "uart-tcp", "", "console on a TCP port, for one client at a time: [HOST:]PORT")
+	f.StringVar(&e.controlPort, "control-tcp", "", "control protocol on a TCP port: [HOST:]PORT")
+	f.StringVar(&e.chip, "chip", emulator.ESP32.String(), "the board's chip: "+chipNames())
+	f.StringArrayVar(&e.kconfig, "kconfig", nil, "set a build option of the firmware: NAME=VALUE; repeatable")
+	f.IntVar(&e.count, "count", 1, "number of boards, whose MACs are counted up")
+	f.StringVar(&e.console, "console", "espressif", "what runs on the console; for now only espressif")
+	e.firmware.add(c)
+	f.IntVar(&e.baud, "baud", 0, "speed of the console; 0: without limit")
+	f.Uint64Var(&e.seed, "seed", 0, "of the boards' random numbers; 0 takes one from the time")
+	f.StringArrayVar(&e.defects, "defect", nil, "plant a defect (see mqtthil list defects --all); repeatable")
+	f.StringArrayVar(&e.without, "without-quirk", nil, "switch a quirk of esp-mqtt off (see mqtthil list quirks); repeatable")
 	return c
 }
 
-// standardStreams is the console on standard input and output.
-type standardStreams struct {
-	io.Reader
-	io.Writer
+func chipNames() string {
+	var names []string
+	for _, c := range emulator.Chips() {
+		names = append(names, c.String())
+	}
+	return strings.Join(names, ", ")
 }
 
-// emulateOnPty runs the board until the user ends it.
-func emulateOnPty(out io.Writer, link string, options emulator.Options) error {
+func usage(format string, arguments ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{harness.ErrUsage}, arguments...)...)
+}
+
+func infrastructure(err error) error { return fmt.Errorf("%w: %w", harness.ErrInfrastructure, err) }
+
+// run runs the boards until their consoles end or the user ends them.
+func (e *emulation) run(c *cobra.Command) error {
+	options, err := e.options()
+	if err != nil {
+		return err
+	}
+	if err := e.check(); err != nil {
+		return err
+	}
+	if e.stdio {
+		return e.runBoards(c.Context(), c.ErrOrStderr(), options) // standard output is the console's
+	}
+	ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return e.runBoards(ctx, c.OutOrStdout(), options)
+}
+
+// options are those of the first board.
+func (e *emulation) options() (emulator.Options, error) {
+	options := emulator.Options{Baud: e.baud, Seed: e.seed}
+	chip, err := emulator.ParseChip(e.chip)
+	if err != nil {
+		return options, usage("--chip: %w", err)
+	}
+	options.Chip = chip
+	if options.Behaviour, err = harness.Behaviour(e.without, e.defects); err != nil {
+		return options, err
+	}
+	if options.Firmware, err = e.firmware.firmware(); err != nil {
+		return options, err
+	}
+	kconfig := options.DefaultKconfig()
+	for _, assignment := range e.kconfig {
+		if err := setKconfig(&kconfig, assignment); err != nil {
+			return options, usage("--kconfig %s: %w", assignment, err)
+		}
+	}
+	options.Kconfig = &kconfig
+	return options, nil
+}
+
+// check finds what does not go together.
+func (e *emulation) check() error {
+	places := 0
+	for _, given := range []bool{e.stdio, e.link != "", e.consolePort != ""} {
+		if given {
+			places++
+		}
+	}
+	switch {
+	case places != 1:
+		return usage("where is the console to be? one of --stdio, --pty LINK and --uart-tcp ADDRESS")
+	case e.console != "espressif":
+		return usage("--console %q: the only one for now is espressif", e.console)
+	case e.count < 1 || e.count > 1<<16:
+		return usage("--count %d: it is 1 to %d", e.count, 1<<16)
+	case e.count > 1 && e.stdio:
+		return usage("--count %d: standard input and output are the console of one board; use --pty or --uart-tcp", e.count)
+	case e.count > 1 && e.link != "" && !strings.Contains(e.link, "%d"):
+		return usage("--count %d: each board needs a link of its own; put %%d for its number into --pty, as in %s-%%d",
+			e.count, e.link)
+	case e.baud < 0 || e.baud > 0 && e.baud < 300:
+		return usage("--baud %d: it is 0, for no limit, or at least 300", e.baud)
+	}
+	for flag, address := range map[string]string{"--uart-tcp": e.consolePort, "--control-tcp": e.controlPort} {
+		if address == "" {
+			continue
+		}
+		if _, err := portAddress(address, e.count-1); err != nil {
+			return usage("%s: %w", flag, err)
+		}
+	}
+	return nil
+}
+
+// portAddress is the address of board i where that of the first board is given as [HOST:]PORT.
+func portAddress(first string, i int) (string, error) {
+	host, port, err := net.SplitHostPort(first)
+	if err != nil && !strings.Contains(first, ":") {
+		host, port, err = "", first, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("%q is no address such as 127.0.0.1:3333: %w", first, err)
+	}
+	number, err := strconv.Atoi(port)
+	if err != nil || number < 0 || number > 65535 {
+		return "", fmt.Errorf("%q is no port: it is 0 to 65535", port)
+	}
+	if number != 0 {
+		if number += i; number > 65535 {
+			return "", fmt.Errorf("from port %s on there are not enough ports for %d boards", port, i+1)
+		}
+	}
+	return net.JoinHostPort(cmp.Or(host, "127.0.0.1"), strconv.Itoa(number)), nil
+}
+
+// console is a board's console line.
+type console struct {
+	io.Reader
+	io.Writer
+	close func()
+}
+
+// runBoards runs all boards, and returns when the last of them has ended.
+func (e *emulation) runBoards(ctx context.Context, out io.Writer, options emulator.Options) error {
+	var consoles []console
+	var controls []net.Listener
+	closeAll := func() {
+		for _, c := range consoles {
+			c.close()
+		}
+		for _, l := range controls {
+			_ = l.Close()
+		}
+	}
+	defer closeAll()
+	for i := range e.count {
+		c, err := e.openConsole(out, i)
+		if err != nil {
+			return err
+		}
+		consoles = append(consoles, c)
+		if e.controlPort != "" {
+			l, err := listen(e.controlPort, i)
+			if err != nil {
+				return err
+			}
+			controls = append(controls, l)
+			fmt.Fprintf(out, "control at %s\n", l.Addr())
+		}
+	}
+	if !e.stdio {
+		fmt.Fprintln(out, "Ctrl-C ends it")
+		defer context.AfterFunc(ctx, closeAll)()
+	}
+	var running, serving sync.WaitGroup
+	failures := make(chan error, 2*e.count)
+	for i, c := range consoles {
+		board := emulator.New(c, boardOptions(options, i))
+		board.PowerOn() // so that whoever controls it finds it running
+		if controls != nil {
+			serving.Go(func() { failures <- board.ServeControl(controls[i]) })
+		}
+		running.Go(func() { failures <- board.Run() })
+	}
+	running.Wait()
+	closeAll()
+	serving.Wait()
+	close(failures)
+	var failed []error
+	for err := range failures {
+		failed = append(failed, err)
+	}
+	if err := errors.Join(failed...); err != nil {
+		return infrastructure(fmt.Errorf("the emulated board: %w", err))
+	}
+	return nil
+}
+
+// boardOptions are the options of board i: a MAC and a seed of its own.
+func boardOptions(options emulator.Options, i int) emulator.Options {
+	tail := 0x123456 + uint32(i)
+	options.MAC = [6]byte{0x24, 0x0a, 0xc4, byte(tail >> 16), byte(tail >> 8), byte(tail)}
+	if options.Seed != 0 {
+		options.Seed += uint64(i)
+	}
+	return options
+}
+
+// openConsole makes the console of board i.
+func (e *emulation) openConsole(out io.Writer, i int) (console, error) {
+	switch {
+	case e.stdio:
+		return console{os.Stdin, os.Stdout, func() {}}, nil
+	case e.consolePort != "":
+		l, err := listen(e.consolePort, i)
+		if err != nil {
+			return console{}, err
+		}
+		line := emulator.NewTCPConsole(l)
+		fmt.Fprintf(out, "console at %s\n", l.Addr())
+		return console{line, line, func() { _ = line.Close() }}, nil
+	}
+	link := strings.ReplaceAll(e.link, "%d", strconv.Itoa(i))
 	pty, err := port.OpenPty()
 	if err != nil {
-		return fmt.Errorf("%w: %w", harness.ErrInfrastructure, err)
+		return console{}, infrastructure(err)
 	}
 	if err := replaceLink(pty.Path(), link); err != nil {
 		_ = pty.Close()
-		return err
+		return console{}, err
 	}
-	defer os.Remove(link)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	defer context.AfterFunc(ctx, func() { _ = pty.Close() })()
-	fmt.Fprintf(out, "console at %s; Ctrl-C ends it\n", link)
-	return emulate(pty, options)
+	fmt.Fprintf(out, "console at %s\n", link)
+	return console{pty, pty, sync.OnceFunc(func() {
+		_ = os.Remove(link)
+		_ = pty.Close()
+	})}, nil
 }
 
-// emulate runs the board until its console ends.
-func emulate(console io.ReadWriter, options emulator.Options) error {
-	if err := emulator.New(console, options).Run(); err != nil {
-		return fmt.Errorf("%w: the emulated board: %w", harness.ErrInfrastructure, err)
+// listen opens a port of board i.
+func listen(first string, i int) (net.Listener, error) {
+	address, err := portAddress(first, i)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, infrastructure(err)
+	}
+	return l, nil
+}
+
+// kconfigNames are the build options that espmqtt.Kconfig knows.
+var kconfigNames = []string{
+	"FREERTOS_HZ", "MQTT_BUFFER_SIZE", "MQTT_MSG_ID_INCREMENTAL", "MQTT_OUTBOX_EXPIRED_TIMEOUT_MS",
+	"MQTT_POLL_READ_TIMEOUT_MS", "MQTT_PROTOCOL_311", "MQTT_PROTOCOL_5", "MQTT_REPORT_DELETED_MESSAGES",
+	"MQTT_SKIP_PUBLISH_IF_DISCONNECTED", "MQTT_SSL_DEFAULT_PORT", "MQTT_TCP_DEFAULT_PORT",
+	"MQTT_TOPIC_PRESENT_ALL_DATA_EVENTS", "MQTT_TRANSPORT_SSL", "MQTT_TRANSPORT_WEBSOCKET",
+	"MQTT_TRANSPORT_WEBSOCKET_SECURE", "MQTT_USE_CUSTOM_CONFIG", "MQTT_WSS_DEFAULT_PORT", "MQTT_WS_DEFAULT_PORT",
+	"WS_BUFFER_SIZE",
+}
+
+// setKconfig sets a build option as a line of sdkconfig does, with or without CONFIG_: y, n or a number.
+func setKconfig(k *espmqtt.Kconfig, assignment string) error {
+	name, value, found := strings.Cut(assignment, "=")
+	if !found {
+		return errors.New("it is NAME=VALUE")
+	}
+	name = strings.TrimPrefix(name, "CONFIG_")
+	set := func(value string) error { return k.Apply(map[string]json.RawMessage{name: json.RawMessage(value)}) }
+	before := *k
+	asSwitch, asNumber := set("true"), set("1")
+	*k = before
+	switch {
+	case asSwitch != nil && asNumber != nil:
+		return fmt.Errorf("there is no such option; known are %s", strings.Join(kconfigNames, ", "))
+	case asSwitch == nil:
+		word, known := map[string]string{"y": "true", "n": "false", "": "false"}[value]
+		if !known {
+			return errors.New("its values are y and n")
+		}
+		return set(word)
+	}
+	if _, err := strconv.Atoi(value); err != nil {
+		return errors.New("its value is a number")
+	}
+	return set(value)
 }
 
 // replaceLink makes link point to path. It takes the place of a link that is there, and of nothing else.

@@ -34,6 +34,7 @@ The emulated device runs in virtual time, where minutes of keep alive take milli
   mqtthil run --focus 'last will'
   mqtthil run --label-filter 'fragmentation || covers: containsAny MQTT-3.3.1-1'
   mqtthil run --defect no-retransmit
+  mqtthil run --without-quirk qos2-delivered-again
   mqtthil run --time real --keep-alive 2s
   mqtthil run --device 'exec:./build/mqtt_conformance.elf'
   mqtthil run --device serial:/dev/ttyUSB0 --listen 192.168.1.10`,
@@ -49,6 +50,8 @@ The emulated device runs in virtual time, where minutes of keep alive take milli
 	f.StringVar(&options.Device, "device", harness.Emulated, "the device under test: emulated, exec:COMMAND or serial:PATH")
 	f.StringVar(&mode, "time", "", "virtual or real (default virtual for the emulated device)")
 	f.StringArrayVar(&options.Defects, "defect", nil, "plant a defect in the emulated device (see mqtthil list defects); repeatable")
+	f.StringArrayVar(&options.WithoutQuirks, "without-quirk", nil,
+		"switch a quirk of the emulated device's client off (see mqtthil list quirks); repeatable")
 	f.StringVar(&options.Out, "out", "out", "folder for the results; the run makes a folder of its own in it")
 	f.StringArrayVar(&options.Focus, "focus", nil, "run only scenarios whose full name fits this regular expression; repeatable")
 	f.StringArrayVar(&options.Skip, "skip", nil, "leave out scenarios whose full name fits this regular expression; repeatable")

@@ -1,6 +1,8 @@
 // Package emulator is an ESP32 as it is seen from outside: a serial console and a network. The board boots with the
 // banner of its ROM and the log of ESP-IDF, and runs Espressif's MQTT conformance application, whose console commands
-// drive the model of esp-mqtt. It can be reset and can lose its power at any moment.
+// drive the model of esp-mqtt, or one of ESP-IDF's examples of MQTT. What happens to boards can happen to it: resets of
+// every cause, panics, watchdogs, brownouts, deep sleep, a loss of power at any moment or at any byte, and the loss of
+// its Wi-Fi.
 package emulator
 
 import (
@@ -20,64 +22,100 @@ import (
 
 // Options say which board it is. The zero value of each field has a default.
 type Options struct {
-	MAC     [6]byte          // default 24:0a:c4:12:34:56
-	Kconfig *espmqtt.Kconfig // default espmqtt.DefaultKconfig, with deleted messages reported
-	Defects []espmqtt.Defect // planted faults of the MQTT client
-	Seed    uint64           // of the board's random numbers; 0 takes one from the time
+	Chip      Chip              // default ESP32
+	MAC       [6]byte           // default 24:0a:c4:12:34:56
+	Kconfig   *espmqtt.Kconfig  // default: as the application is built
+	Behaviour espmqtt.Behaviour // in what the MQTT client is another than the real one
+	Seed      uint64            // of the board's random numbers; 0 takes one from the time
+	Heap      int               // bytes of memory for what is queued to be sent; 0: as the chip has, negative: no limit
+	Baud      int               // speed of the console; 0: what is printed or typed takes no time
+	Firmware                    // what is in its flash
 	// Dial is the board's network: it opens a TCP connection. The default is net.Dialer.DialContext.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Board is an emulated ESP32. Its methods may be called from any goroutine.
-type Board struct {
-	options Options
-	uart    *uart
-
-	switching chan struct{} // held while the power changes; a channel, so that a wait for it is one that virtual time can see
-
-	mu    sync.Mutex
-	power *power // nil while the board is off
-	ended bool   // the power stays off
-
-	lost []*networkConn // connections that a power cut left behind; for who holds switching
+// DefaultKconfig returns the build options of the conformance application: those of an untouched build, with deleted
+// messages reported.
+func DefaultKconfig() espmqtt.Kconfig {
+	return new(Firmware).DefaultKconfig()
 }
 
-// power is the board's life from one power-on to the next power-off.
+// Why something cannot be done to a board.
+var (
+	ErrOff    = errors.New("the board has no power")
+	ErrAsleep = errors.New("the board is in deep sleep")
+)
+
+// Board is an emulated ESP32. Its methods may be called from any goroutine.
+type Board struct {
+	options     Options
+	application *application
+	firmware    error // what is wrong with it
+	uart        *uart
+
+	switching chan struct{}  // held while the power changes; a channel, so that a wait for it is one that virtual time can see
+	tasks     sync.WaitGroup // what will hold switching in a while
+
+	mu      sync.Mutex
+	power   *power        // nil while nothing runs
+	sleep   chan struct{} // closed when somebody ends the deep sleep; nil while the board is not in it
+	ended   bool          // the power stays off
+	wifi    chan struct{} // closed while the access point can be heard
+	fuse    int           // bytes that the board may send until its power goes; negative: without limit
+	unheard []*stray      // connections of earlier lives; for who holds switching, and for the life that runs
+}
+
+// power is the board's life from one start of the chip to the moment when nothing runs any more.
 type power struct {
 	board  *Board
+	cause  cause // of the start
 	on     time.Time
 	typed  *typed
 	off    chan struct{}
 	tasks  sync.WaitGroup
-	app    *conformance
+	app    program
 	random *rand.Rand
+	heap   heap
 
 	mu    sync.Mutex
 	conns map[*networkConn]struct{}
 }
 
-// New makes a board whose console is at line. It is without power until Run.
+// New makes a board whose console is at line. It is without power until Run or PowerOn; once it had power, Run must be
+// called to end it.
 func New(line io.ReadWriter, options Options) *Board {
 	if options.MAC == [6]byte{} {
 		options.MAC = [6]byte{0x24, 0x0a, 0xc4, 0x12, 0x34, 0x56}
 	}
 	if options.Kconfig == nil {
-		kconfig := espmqtt.DefaultKconfig()
-		kconfig.ReportDeletedMessages = true
+		kconfig := options.DefaultKconfig()
 		options.Kconfig = &kconfig
 	}
 	if options.Seed == 0 {
 		options.Seed = uint64(time.Now().UnixNano())
 	}
+	if options.Heap == 0 {
+		options.Heap = options.Chip.facts().heap
+	}
 	if options.Dial == nil {
 		options.Dial = new(net.Dialer).DialContext
 	}
-	return &Board{options: options, uart: newUART(line), switching: make(chan struct{}, 1)}
+	b := &Board{options: options, uart: newUART(line, options.Baud), switching: make(chan struct{}, 1),
+		wifi: make(chan struct{}), fuse: -1}
+	close(b.wifi)
+	b.firmware = b.options.Validate()
+	if b.application, _ = options.application(); b.firmware != nil {
+		b.ended = true
+	}
+	return b
 }
 
 // Run gives the board power and runs it until its console ends, then switches it off for good. The end of the console
 // is no error. It is called once.
 func (b *Board) Run() error {
+	if b.firmware != nil {
+		return b.firmware
+	}
 	stop := b.uart.start()
 	b.PowerOn()
 	err := b.listen()
@@ -88,9 +126,12 @@ func (b *Board) Run() error {
 
 // listen hands what is typed on the console to the board.
 func (b *Board) listen() error {
-	buffer := make([]byte, 4096)
+	buffer := make([]byte, min(b.uart.chunk(), 512))
 	for {
 		n, err := b.uart.line.Read(buffer)
+		if b.uart.baud > 0 {
+			time.Sleep(b.uart.takes(n))
+		}
 		b.mu.Lock()
 		if b.power != nil { // without power it is lost
 			b.power.typed.add(buffer[:n])
@@ -107,37 +148,37 @@ func (b *Board) listen() error {
 	}
 }
 
-// end switches the board off for good, and closes what power cuts have left behind.
+// end switches the board off for good, and closes what its lives have left behind.
 func (b *Board) end() {
-	defer b.lock()()
+	unlock := b.lock()
 	b.mu.Lock()
 	b.ended = true
 	b.mu.Unlock()
-	b.powerOff()
-	for _, conn := range b.lost {
-		_ = conn.Conn.Close()
+	b.halt()
+	for _, s := range b.unheard {
+		_ = s.conn.Close()
 	}
-	b.lost = nil
+	b.unheard = nil
+	unlock()
+	b.tasks.Wait()
 }
 
 // PowerOn boots the board. It does nothing where the board has power, or where Run has ended.
 func (b *Board) PowerOn() {
 	defer b.lock()()
-	b.powerOn()
+	if b.state() == ErrOff {
+		b.halt() // where the power has gone by itself, not everything may have ended
+		b.boot(causePowerOn)
+	}
 }
 
 // PowerOff takes the board's power away. Its connections are not closed until Run ends: for the other side they have
-// gone silent. It returns when nothing on the board runs any more. What had been printed still goes out.
+// gone silent. It returns when nothing on the board runs any more. What had been printed still goes out, but for what a
+// UART with a speed holds.
 func (b *Board) PowerOff() {
 	defer b.lock()()
-	b.powerOff()
-}
-
-// Reset is a press on the reset button: the board loses what it knows and boots again.
-func (b *Board) Reset() {
-	defer b.lock()()
-	b.powerOff()
-	b.powerOn()
+	b.halt()
+	b.uart.powerOff()
 }
 
 func (b *Board) lock() (unlock func()) {
@@ -145,48 +186,88 @@ func (b *Board) lock() (unlock func()) {
 	return func() { <-b.switching }
 }
 
-func (b *Board) powerOn() {
+// state is nil where the board runs.
+func (b *Board) state() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.power != nil || b.ended {
+	switch {
+	case b.power != nil && !b.power.dead():
+		return nil
+	case b.sleep != nil:
+		return ErrAsleep
+	}
+	return ErrOff
+}
+
+// boot starts the chip. To be called while nothing runs, by who holds switching.
+func (b *Board) boot(why cause) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
 		return
 	}
 	p := &power{
 		board:  b,
+		cause:  why,
 		on:     time.Now(),
-		typed:  newTyped(),
+		typed:  newTyped(b.options.Baud),
 		off:    make(chan struct{}),
 		random: rand.New(rand.NewPCG(b.options.Seed, uint64(b.options.MAC[5]))),
+		heap:   heap{size: b.options.Heap},
 		conns:  map[*networkConn]struct{}{},
 	}
 	b.options.Seed++ // another boot, other random numbers
-	p.app = &conformance{power: p}
+	p.app = b.application.program(p, b.application)
 	b.power = p
 	p.tasks.Go(p.main)
 }
 
-func (b *Board) powerOff() {
+// halt ends whatever runs, deep sleep included. Connections are left as they are. To be called by who holds switching.
+func (b *Board) halt() {
 	b.mu.Lock()
 	p := b.power
 	b.power = nil
+	if b.sleep != nil {
+		close(b.sleep)
+		b.sleep = nil
+	}
 	b.mu.Unlock()
 	if p == nil {
 		return
 	}
-	close(p.off)
+	p.die()
+	for _, s := range b.unheard {
+		s.endWait()
+	}
 	p.app.powerOff()
 	p.tasks.Wait()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for conn := range p.conns {
-		b.lost = append(b.lost, conn)
-	}
+	b.leaveBehind(p)
 }
 
 // main is the board's program.
 func (p *power) main() {
 	p.bootLog()
-	p.repl()
+	if !p.joinWiFi() {
+		return
+	}
+	p.refuseUnheard()
+	p.app.run()
+}
+
+// die takes the power away: from now on nothing is printed or sent, and what waits for the network waits no longer.
+func (p *power) die() {
+	p.mu.Lock()
+	if !p.dead() {
+		close(p.off)
+	}
+	conns := make([]*networkConn, 0, len(p.conns))
+	for c := range p.conns {
+		conns = append(conns, c)
+	}
+	p.mu.Unlock()
+	for _, c := range conns {
+		c.endWait()
+	}
 }
 
 func (p *power) dead() bool {
@@ -198,6 +279,17 @@ func (p *power) dead() bool {
 	}
 }
 
+// begin begins something that has to end before the board counts as off. It is false where the power is gone.
+func (p *power) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dead() {
+		return false
+	}
+	p.tasks.Add(1)
+	return true
+}
+
 // write puts text on the console, unless the power is gone.
 func (p *power) write(text string) {
 	if text != "" && !p.dead() {
@@ -207,35 +299,9 @@ func (p *power) write(text string) {
 
 // log writes a log line as ESP-IDF does: level, milliseconds since boot, tag and text.
 func (p *power) log(level byte, tag, text string) {
-	p.write(fmt.Sprintf("%c (%d) %s: %s\r\n", level, time.Since(p.on).Milliseconds(), tag, text))
+	p.write(p.logLine(level, tag, text))
 }
 
-// dial opens a connection over the board's network.
-func (p *power) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	conn, err := p.board.options.Dial(ctx, network, address)
-	if err != nil {
-		return nil, err
-	}
-	c := &networkConn{Conn: conn, power: p}
-	p.mu.Lock()
-	p.conns[c] = struct{}{}
-	p.mu.Unlock()
-	return c, nil
-}
-
-// networkConn is a connection of the board, known to it so that a power cut can leave it behind.
-type networkConn struct {
-	net.Conn
-	power *power
-}
-
-// Close closes the connection. Without power nothing is closed.
-func (c *networkConn) Close() error {
-	if c.power.dead() {
-		return nil
-	}
-	c.power.mu.Lock()
-	delete(c.power.conns, c)
-	c.power.mu.Unlock()
-	return c.Conn.Close()
+func (p *power) logLine(level byte, tag, text string) string {
+	return fmt.Sprintf("%c (%d) %s: %s\r\n", level, time.Since(p.on).Milliseconds(), tag, text)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +31,8 @@ type bench struct {
 	unread  string // what was printed and not expected yet
 	broker  net.Listener
 	ended   chan error // of Run
+
+	patience time.Duration // for what is expected
 }
 
 // run runs a board until the test ends. Options may name another network than the one that the broker is on.
@@ -52,7 +55,8 @@ func run(t *testing.T, options Options) *bench {
 	if options.Dial == nil {
 		options.Dial = n.DialContext
 	}
-	b := &bench{Board: New(far, options), t: t, console: near, printed: make(chan string, 1000), ended: make(chan error, 1)}
+	b := &bench{Board: New(far, options), t: t, console: near, printed: make(chan string, 1000), ended: make(chan error, 1),
+		patience: 5 * time.Minute}
 	if b.broker, err = n.Listen("broker:1883"); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +92,7 @@ func (b *bench) close() {
 // expect waits until text is printed, and returns what was printed before it.
 func (b *bench) expect(text string) string {
 	b.t.Helper()
-	late := time.After(5 * time.Minute)
+	late := time.After(b.patience)
 	for {
 		if before, after, found := strings.Cut(b.unread, text); found {
 			b.unread = after
@@ -184,6 +188,16 @@ func (b *bench) silent(conn net.Conn) {
 	_ = conn.SetReadDeadline(time.Now().Add(time.Hour))
 	if n, err := conn.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		b.t.Errorf("a board without power gives %d bytes, %v", n, err)
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+}
+
+// refused checks that a connection is reset.
+func (b *bench) refused(conn net.Conn) {
+	b.t.Helper()
+	_ = conn.SetReadDeadline(time.Now().Add(time.Hour))
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
+		b.t.Errorf("a connection that the board does not know gives %d bytes, %v", n, err)
 	}
 	_ = conn.SetReadDeadline(time.Time{})
 }
@@ -351,7 +365,7 @@ func TestBoardPowerCut(t *testing.T) {
 		b.Reset()
 		b.expect("ets ")
 		b.expect(prompt)
-		b.silent(before)
+		b.refused(before)
 		b.silent(after)
 		b.close()
 		for _, conn := range []net.Conn{before, after} {
@@ -360,7 +374,9 @@ func TestBoardPowerCut(t *testing.T) {
 			}
 		}
 		b.PowerOn() // a board whose console has ended stays off; a task of it would outlive the bubble
-		b.Reset()
+		if err := b.Reset(); err != ErrOff {
+			t.Errorf("Reset: %v", err)
+		}
 	})
 }
 
@@ -464,7 +480,8 @@ func TestBoardSwitchedAtOnce(t *testing.T) {
 		}()
 		b.expect(prompt)
 		var all sync.WaitGroup
-		for _, do := range []func(){b.PowerOff, b.PowerOn, b.Reset, b.Reset,
+		reset := func() { _ = b.Reset() }
+		for _, do := range []func(){b.PowerOff, b.PowerOn, reset, reset,
 			func() { b.types(initCommand + "\nstart\npublish a b 1 1 0 0\nstop\n") }} {
 			all.Go(func() {
 				for range 20 {
@@ -589,7 +606,7 @@ func FuzzConsole(f *testing.F) {
 			b.expect("help\r\ninit  <base64>\r\n")
 			b.expect(prompt)
 			promptly(t, "PowerOff", b.PowerOff)
-			b.Reset()
+			b.PowerOn()
 		})
 	})
 }

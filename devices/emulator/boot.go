@@ -1,6 +1,10 @@
 package emulator
 
-import "fmt"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+)
 
 // freeMemory is the memory, in bytes, that the application has for a payload: no measure of a chip, but the number that
 // this board goes by.
@@ -9,23 +13,31 @@ const freeMemory = 1 << 18
 // idfVersion is what stands where a chip's firmware names the release of ESP-IDF that it was built with.
 const idfVersion = "v6.0-emulated"
 
-// bootLog prints what an ESP32 prints from power-on to the application's start: the ROM's banner with the cause of the
-// reset (the EN pin counts as power-on on this chip), the second stage's and the application's log.
+// bootLog prints what a chip prints from the reset to where the application has its network to itself: the ROM's banner
+// with the cause of the reset, the second stage's and the application's log.
 func (p *power) bootLog() {
-	p.write("ets Jul 29 2019 12:21:46\r\n\r\n" +
-		"rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n" +
-		"configsip: 0, SPIWP:0xee\r\n" +
-		"clk_drv:0x00,q_drv:0x00,d_drv:0x00,cs0_drv:0x00,hd_drv:0x00,wp_drv:0x00\r\n" +
-		"mode:DIO, clock div:2\r\n" +
-		"load:0x3fff0030,len:6384\r\n" +
-		"entry 0x400805f0\r\n")
+	chip := p.board.options.Chip.facts()
+	text := chip.rom + chip.banner(p.cause)
+	if first := p.cause.number(); chip.savedPC && first != causePowerOn.number() && first != causeDeepSleep.number() {
+		text += fmt.Sprintf("Saved PC:0x%08x\r\n", chip.code+0x6d4e)
+	}
+	p.write(text + chip.loader)
 	p.log('I', "boot", "ESP-IDF "+idfVersion+" 2nd stage bootloader")
-	p.log('I', "app_init", "Project name:     mqtt_conformance")
+	if chip.cores > 1 {
+		p.log('I', "cpu_start", "Multicore app")
+	} else {
+		p.log('I', "cpu_start", "Unicore app")
+	}
+	p.log('I', "app_init", "Project name:     "+p.board.application.project)
+	p.log('I', "app_init", "ELF file SHA256:  "+p.board.elfDigits()+"...")
 	p.log('I', "app_init", "ESP-IDF:          "+idfVersion)
 	p.log('I', "main_task", "Calling app_main()")
-	p.log('I', appTag, fmt.Sprintf("[APP] Free memory: %d bytes", freeMemory))
-	p.log('I', appTag, "[APP] IDF version: "+idfVersion)
-	mac := p.board.options.MAC
-	p.log('I', "example_connect", fmt.Sprintf("Ethernet MAC %02x:%02x:%02x:%02x:%02x:%02x, network is up",
-		mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]))
+	p.board.application.greet(p)
+	p.log('I', extensionTag, "RESET reason="+p.cause.reason())
+}
+
+// elfDigits are the first digits of the checksum that tells one build of the firmware from another.
+func (b *Board) elfDigits() string {
+	sum := sha256.Sum256([]byte(b.application.project + " " + b.options.Chip.String() + " " + idfVersion))
+	return hex.EncodeToString(sum[:])[:9]
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +32,11 @@ type command struct {
 	name, arguments string
 	run             func([]string) bool
 }
+
+func newConformance(p *power, _ *application) program { return &conformance{power: p} }
+
+// run is the console.
+func (a *conformance) run() { a.power.repl(a.command) }
 
 func (a *conformance) commands() []command {
 	return []command{
@@ -141,14 +145,7 @@ func (a *conformance) init(arguments []string) bool {
 		a.log('E', "Invalid JSON config")
 		return false
 	}
-	options := a.power.board.options
-	environment := espmqtt.Environment{
-		MAC:    options.MAC,
-		Random: rand.New(rand.NewPCG(a.power.random.Uint64(), a.power.random.Uint64())),
-		Dial:   a.power.dial,
-		Log:    a.power.log,
-	}
-	client, err := espmqtt.New(config, *options.Kconfig, environment, a.handle, options.Defects...)
+	client, err := a.power.newClient(config, a.handle)
 	if err != nil {
 		a.log('E', "Failed to initialize client")
 		return false

@@ -10,8 +10,11 @@ const (
 	returnedOn = "Command returned non-zero error code: 0x1 (ERROR)\r\n"
 )
 
+// commander runs a command. It says whether there is such a command, and whether it succeeded.
+type commander func(name string, arguments []string) (known, ok bool)
+
 // repl is the console task: it echoes what is typed and runs each line, one after the other, until the power goes.
-func (p *power) repl() {
+func (p *power) repl(command commander) {
 	var line editor
 	p.write(prompt)
 	for {
@@ -20,18 +23,21 @@ func (p *power) repl() {
 			return
 		case <-p.typed.arrived:
 		}
-		for _, b := range p.typed.take() {
-			if !line.typed(b) {
-				continue
+		for text := p.typed.take(); len(text) > 0; text = p.typed.take() {
+			ended := false
+			for _, b := range text {
+				ended = line.typed(b)
 			}
 			p.write(line.takeEcho())
-			p.run(line.take())
+			if !ended { // the last byte of a text is the only one that may end a line
+				continue
+			}
+			p.run(command, line.take())
 			if p.dead() {
 				return
 			}
 			p.write(prompt)
 		}
-		p.write(line.takeEcho())
 	}
 }
 
@@ -76,12 +82,12 @@ func (e *editor) takeEcho() string {
 }
 
 // run runs one line. The console says nothing to an empty one.
-func (p *power) run(line string) {
+func (p *power) run(command commander, line string) {
 	arguments := splitLine(line)
 	if len(arguments) == 0 {
 		return
 	}
-	known, ok := p.app.command(arguments[0], arguments[1:])
+	known, ok := command(arguments[0], arguments[1:])
 	if !known {
 		p.write(notKnown)
 	} else if !ok {

@@ -16,7 +16,7 @@ func TestUARTUnread(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe() // has no buffer of its own
-		u := newUART(far)
+		u := newUART(far, 0)
 		stop := u.start()
 		off := make(chan struct{})
 		start := time.Now()
@@ -62,7 +62,7 @@ func TestUARTSlowReader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
-		u := newUART(far)
+		u := newUART(far, 0)
 		stop := u.start()
 		const lines = 5000
 		ended := make(chan int)
@@ -92,7 +92,7 @@ func TestUARTSlowReader(t *testing.T) {
 func TestUARTPowerOff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		u := newUART(nil) // and nothing is sent
+		u := newUART(nil, 0) // and nothing is sent
 		off := make(chan struct{})
 		u.print(strings.Repeat("x", uartBuffer), off)
 		start := time.Now()
@@ -113,7 +113,7 @@ func TestUARTPowerOff(t *testing.T) {
 
 func TestTyped(t *testing.T) {
 	t.Parallel()
-	b := newTyped()
+	b := newTyped(0)
 	for range 1000 {
 		b.add(make([]byte, 100))
 	}

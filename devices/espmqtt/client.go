@@ -3,6 +3,8 @@ package espmqtt
 import (
 	"cmp"
 	"context"
+	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"mqtthil/devices/esptls"
 )
 
 // Environment is what the client finds on its board.
@@ -18,6 +22,14 @@ type Environment struct {
 	Random *rand.Rand // esp_random; used by one task at a time
 	// Dial opens a TCP connection, as net.Dialer.DialContext.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// TLSBuild holds the options of the firmware's build that TLS depends on.
+	TLSBuild esptls.Build
+	// GlobalCAStore holds the certificates of esp_tls_set_global_ca_store, in PEM.
+	GlobalCAStore []byte
+	// CertificateBundle is ESP-IDF's bundle; nil stands for the roots of the machine that runs the emulation.
+	CertificateBundle *x509.CertPool
+	// Signer is the key of the board's digital signature peripheral, which never shows it.
+	Signer crypto.Signer
 	// Log takes a log line of ESP-IDF: level E, W or I, tag and text. It may be nil.
 	Log func(level byte, tag, text string)
 }
@@ -61,9 +73,9 @@ type Client struct {
 type client struct {
 	environment Environment
 	kconfig     Kconfig
-	defects     map[Defect]bool
-	handler     func(Event)
-	boot        time.Time
+	traits
+	handler func(Event)
+	boot    time.Time
 
 	// api is the client's recursive lock: a channel, so that a wait for it is one that virtual time can see.
 	api       chan struct{}
@@ -93,30 +105,34 @@ type client struct {
 	lastRepeat int64 // last retransmission slot, in ms since boot; 0 before the task's first one
 	pingAt     int64 // keep alive reference, in ms since boot
 	awaitPing  bool
+	pinged     bool  // PINGREQ was sent once
 	refreshAt  int64 // ms since boot
 	waitSince  int64 // ms since boot
-	connects   int   // accepted connections
+	connects   int   // accepted connections: the number of the newest one
 	announced  bool  // ConnectTwice has struck on this connection
+	parked     bool  // no reconnect but when it is asked for
+	sentAt     int64 // last packet sent, in ms since boot
+	port       int   // that the connection goes to
+	// Identifiers of QoS 2 messages that have come and were not released. The real client does not know them.
+	received map[uint16]bool
 
 	reconnect chan struct{} // asked for, while waiting
 }
 
 // New is esp_mqtt_client_init: it makes a client and neither connects nor starts anything (ESP-CFG-42). The handler is
 // called for every event, in the task that causes it and with the client's lock held.
-func New(config Config, kconfig Kconfig, environment Environment, handler func(Event), defects ...Defect) (*Client, error) {
+func New(config Config, kconfig Kconfig, environment Environment, behaviour Behaviour, handler func(Event)) (*Client, error) {
 	c := &client{
 		environment: environment,
 		kconfig:     kconfig,
-		defects:     map[Defect]bool{},
+		traits:      behaviour.traits(),
 		handler:     handler,
 		boot:        time.Now().Add(-time.Millisecond), // so that no time is 0, which means none
 		api:         make(chan struct{}, 1),
 		power:       make(chan struct{}),
 		reconnect:   make(chan struct{}, 1),
 		v5:          newV5(),
-	}
-	for _, d := range defects {
-		c.defects[d] = true
+		received:    map[uint16]bool{},
 	}
 	conflict, err := c.configure(config)
 	if err = cmp.Or(err, conflict); err != nil {
@@ -145,8 +161,6 @@ func (c *client) configure(config Config) (conflict, err error) {
 	c.outboxLimit.Store(settings.outboxLimit)
 	return conflict, nil
 }
-
-func (c *client) has(d Defect) bool { return c.defects[d] }
 
 // lock takes the API lock, unless the caller is a handler and has it.
 func (c *Client) lock() (unlock func()) {
@@ -207,6 +221,9 @@ func (c *Client) Stop() error {
 	}
 	c.running = false
 	c.become(stateDisconnected)
+	if c.has(StopReported) {
+		c.dispatch(EventDisconnected)
+	}
 	ended := c.ended
 	unlock()
 	select {
@@ -227,7 +244,7 @@ func (c *Client) Disconnect() error {
 // (ESP-TASK-09).
 func (c *Client) Reconnect() error {
 	c.log('I', "Client force reconnect requested")
-	if !c.is(stateWaitReconnect) {
+	if !c.is(stateWaitReconnect) || c.has(ReconnectRequestIgnored) {
 		return fmt.Errorf("client is not waiting to reconnect: %w", ErrFail)
 	}
 	c.waitFor.Store(0)

@@ -16,9 +16,29 @@ type Config struct {
 	Outbox      OutboxLimit `json:"outbox"`
 }
 
-// Broker says where the broker is.
+// Broker says where the broker is, and how it proves that it is the one.
 type Broker struct {
-	Address Address `json:"address"`
+	Address      Address      `json:"address"`
+	Verification Verification `json:"verification"`
+}
+
+// Verification holds what TLS asks of the broker, and offers it.
+type Verification struct {
+	UseGlobalCAStore    bool     `json:"use_global_ca_store,omitempty"`
+	CertificateBundle   bool     `json:"crt_bundle_attach,omitempty"` // a function in C; here: attach the board's
+	Certificate         *string  `json:"certificate,omitempty"`       // PEM; with a length DER, in base64
+	CertificateLength   int      `json:"certificate_len,omitempty"`   // 0: PEM
+	PSK                 *PSK     `json:"psk_hint_key,omitempty"`
+	SkipCommonNameCheck bool     `json:"skip_cert_common_name_check,omitempty"`
+	ALPN                []string `json:"alpn_protos,omitempty"`
+	CommonName          *string  `json:"common_name,omitempty"`
+	CipherSuites        []uint16 `json:"ciphersuites_list,omitempty"` // by their IANA numbers
+}
+
+// PSK is a key that client and broker share.
+type PSK struct {
+	Key  string `json:"key"` // hexadecimal digits
+	Hint string `json:"hint"`
 }
 
 // Address is a URI, or a host name with transport and port. Giving both a URI and a transport is a conflict.
@@ -50,9 +70,17 @@ type Credentials struct {
 	Authentication  Authentication `json:"authentication"`
 }
 
-// Authentication holds the password.
+// Authentication holds the password, and the client's certificate and key for TLS.
 type Authentication struct {
-	Password *string `json:"password,omitempty"`
+	Password          *string `json:"password,omitempty"`
+	Certificate       *string `json:"certificate,omitempty"` // PEM; with a length DER, in base64
+	CertificateLength int     `json:"certificate_len,omitempty"`
+	Key               *string `json:"key,omitempty"` // PEM; with a length DER, in base64
+	KeyLength         int     `json:"key_len,omitempty"`
+	KeyPassword       *string `json:"key_password,omitempty"`
+	UseSecureElement  bool    `json:"use_secure_element,omitempty"`
+	// DSData says that the key is that of the board's digital signature peripheral: a pointer in C.
+	DSData bool `json:"ds_data,omitempty"`
 }
 
 // Session holds what CONNECT says of the session.

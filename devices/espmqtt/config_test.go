@@ -14,7 +14,7 @@ func newClient(config Config, change ...func(*Kconfig)) (*Client, error) {
 		c(&kconfig)
 	}
 	environment := Environment{MAC: [6]byte{0x24, 0x0a, 0xc4, 0xab, 0xcd, 0xef}, Random: rand.New(rand.NewPCG(1, 2))}
-	return New(config, kconfig, environment, nil)
+	return New(config, kconfig, environment, Behaviour{}, nil)
 }
 
 func parse(t *testing.T, text string) (config Config) {
@@ -49,9 +49,10 @@ func TestSetConfig(t *testing.T) {
 	first := parse(t, `{
 		"broker": {"address": {"hostname": "h", "transport": 1, "path": "/p", "port": 77}},
 		"credentials": {"username": "u", "client_id": "c", "authentication": {"password": "w"}},
-		"session": {"last_will": {"topic": "t", "msg": "mmm", "msg_len": 2, "qos": 2, "retain": true}, "disable_clean_session": true,
+		"session": {"last_will": {"topic": "t", "msg": "mmm", "msg_len": 2, "qos": 2, "retain": true}, 
 			"keepalive": 7, "protocol_ver": 1, "message_retransmit_timeout": 300},
-		"network": {"reconnect_timeout_ms": 400, "timeout_ms": 500, "refresh_connection_after_ms": 600, "disable_auto_reconnect": true},
+		"network": {"reconnect_timeout_ms": 400, "timeout_ms": 500, "refresh_connection_after_ms": 600,
+			"disable_auto_reconnect": true},
 		"buffer": {"size": 200, "out_size": 100}, "outbox": {"limit": 900}}`)
 	c, err := newClient(first)
 	if err != nil {
@@ -181,7 +182,8 @@ func FuzzConfig(f *testing.F) {
 		if json.Unmarshal(second, &config) == nil {
 			_ = c.SetConfig(config)
 		}
-		if s := c.settings; s.bufferSize < smallestBuffer || s.outSize < smallestBuffer || s.networkTimeout <= 0 || s.retransmitTimeout <= 0 {
+		if s := c.settings; s.bufferSize < smallestBuffer || s.outSize < smallestBuffer || s.networkTimeout <= 0 ||
+			s.retransmitTimeout <= 0 {
 			t.Errorf("settings %+v", s)
 		}
 		if packet := c.connectPacket(); len(packet) > c.settings.outSize {

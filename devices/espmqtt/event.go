@@ -1,5 +1,10 @@
 package espmqtt
 
+import (
+	"errors"
+	"io"
+)
+
 // EventID is esp_mqtt_event_id_t.
 type EventID int
 
@@ -47,6 +52,7 @@ type EventProperties struct {
 	ResponseTopic          []byte
 	CorrelationData        []byte
 	SubscriptionID         uint16 // the last one, and no more than its low 16 bits (ESP-QRK-51)
+	SubscriptionIDs        []int  // all of them; empty but without that quirk
 }
 
 // UserProperty is a pair of texts.
@@ -61,6 +67,8 @@ const (
 	ErrorTCPTransport
 	ErrorConnectionRefused
 	ErrorSubscribeFailed
+	// ErrorRejected is what a client without ESP-QRK-13 reports for a failure code in an acknowledgement.
+	ErrorRejected
 )
 
 // ErrorHandle is esp_mqtt_error_codes_t.
@@ -90,8 +98,20 @@ func (c *client) dispatchTransportError(err error) {
 	c.event.Error = ErrorHandle{Type: ErrorTCPTransport}
 	c.event.ReasonCode = 0
 	if err != nil {
-		c.event.Error.TLSLastError, c.event.Error.SocketErrno = transportCodes(err)
+		c.event.Error = transportCodes(err)
 	}
+	switch {
+	case c.has(EndNotReported) && errors.Is(err, io.EOF):
+		return
+	case c.has(ErrorCodesLost):
+		c.event.Error = ErrorHandle{Type: ErrorTCPTransport}
+	}
+	c.dispatch(EventError)
+}
+
+// dispatchRejection posts the ERROR event of a request that the broker did not take. The real client posts none.
+func (c *client) dispatchRejection() {
+	c.event.Error = ErrorHandle{Type: ErrorRejected}
 	c.dispatch(EventError)
 }
 
@@ -101,6 +121,12 @@ func (c *client) dispatchRefusal(code byte) {
 		Type:              ErrorConnectionRefused,
 		ConnectReturnCode: code,
 		SocketErrno:       c.event.Error.SocketErrno,
+	}
+	if c.has(RefusalCodeLost) {
+		c.event.Error.ConnectReturnCode = 0
+	}
+	if c.has(RefusalWithoutError) {
+		return
 	}
 	c.dispatch(EventError)
 }

@@ -1,12 +1,21 @@
 package espmqtt
 
+// keepAliveSeconds is the keep alive of this connection; ≤ 0 is none.
+func (c *client) keepAliveSeconds() int {
+	if c.v5.keepAlive != nil {
+		return *c.v5.keepAlive
+	}
+	return c.settings.keepAlive
+}
+
 // keepAlive sends PINGREQ at half the keep alive, counted from the last PINGRESP and whatever else goes over the wire,
 // and gives the connection up when the answer is missing at the whole of it (ESP-KA-01 … 05).
 func (c *client) keepAlive() {
-	if c.settings.keepAlive <= 0 || c.has(NoPing) {
+	seconds := c.keepAliveSeconds()
+	if seconds <= 0 || c.has(NoPing) || c.has(PingOnce) && c.pinged {
 		return
 	}
-	limit := int64(c.settings.keepAlive) * 1000
+	limit := int64(seconds) * 1000
 	idle := c.now() - c.pingAt
 	if c.awaitPing {
 		if idle >= limit && !c.has(MissingPingrespIgnored) {
@@ -19,8 +28,14 @@ func (c *client) keepAlive() {
 	if c.has(PingLate) {
 		due = limit * 5 / 4
 	}
+	if !c.does(QuirkPingAnyway) {
+		idle = min(idle, c.now()-c.sentAt)
+	}
 	if idle < due {
 		return
+	}
+	if !c.does(QuirkPingAnyway) {
+		c.pingAt = c.now() - due // for the time that the answer has
 	}
 	if err := c.send(c.packet(typePingreq<<4, nil)); err != nil {
 		c.log('E', "Error sending ping")
@@ -29,5 +44,5 @@ func (c *client) keepAlive() {
 		c.abort()
 		return
 	}
-	c.awaitPing = true
+	c.awaitPing, c.pinged = true, true
 }

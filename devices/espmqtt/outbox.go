@@ -19,6 +19,9 @@ type item struct {
 	state itemState
 	since int64  // insertion or first transmission, whichever was last, in ms since boot (ESP-OUTBOX-01)
 	data  []byte // the whole packet
+	// sentOn is the number of the connection on which it, or its PUBREL, was last sent; 0 before the first time. The real
+	// client does not know.
+	sentOn int
 }
 
 // outbox is a list in the order of insertion; items never move.
@@ -68,14 +71,28 @@ func (o *outbox) remove(gone *item) {
 	o.size -= len(gone.data)
 }
 
-// expired is the oldest item that has been there for more than limit, whatever its state, or nil (ESP-OUTBOX-15).
-func (o *outbox) expired(now, limit int64) *item {
+// all lists the items in a state for which a condition holds.
+func (o *outbox) all(state itemState, holds func(*item) bool) (found []*item) {
 	for _, it := range o.items {
-		if now-it.since > limit {
+		if it.state == state && holds(it) {
+			found = append(found, it)
+		}
+	}
+	return found
+}
+
+// expired is the oldest item that has been there for more than limit, whatever its state, or nil (ESP-OUTBOX-15). Items
+// that spare says are kept.
+func (o *outbox) expired(now, limit int64, spare func(*item) bool) *item {
+	for _, it := range o.items {
+		if now-it.since > limit && !spare(it) {
 			return it
 		}
 	}
 	return nil
 }
+
+// full says whether all identifiers that there are may be in use.
+func (o *outbox) full() bool { return len(o.items) >= 65534 }
 
 func (o *outbox) clear() { *o = outbox{} }

@@ -45,13 +45,18 @@ func (c *client) packet(first byte, body []byte) []byte {
 	return append(data, body...)
 }
 
-// acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP. MQTT 5.0 adds reason code 0 and no properties (ESP-RX-20).
+// reason is a reason code and no properties, which MQTT 5.0 adds to an acknowledgement; it is nothing before that.
+func (c *client) reason(code byte) []byte {
+	if !c.isV5() || c.has(ShortAcknowledgement) {
+		return nil
+	}
+	return []byte{code, 0}
+}
+
+// acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP, in MQTT 5.0 with reason code 0 (ESP-RX-20).
 func (c *client) acknowledgement(first byte, id uint16) []byte {
 	body := binary.BigEndian.AppendUint16(nil, id)
-	if c.isV5() {
-		body = append(body, 0, 0)
-	}
-	return c.packet(first, body)
+	return c.packet(first, append(body, c.reason(0)...))
 }
 
 // connectPacket builds CONNECT (ESP-CONN-01 … 10). It is nil where the packet does not fit the output buffer.
@@ -65,6 +70,9 @@ func (c *client) connectPacket() []byte {
 		body = append(appendString(nil, "MQTT"), 5)
 	default:
 		body = append(appendString(nil, "MQTT"), 4)
+	}
+	if c.has(WrongProtocolLevel) {
+		body[len(body)-1]--
 	}
 	username, password := s.username, s.password
 	if c.has(CredentialsSwapped) {
@@ -97,7 +105,14 @@ func (c *client) connectPacket() []byte {
 	body = append(body, flags)
 	body = binary.BigEndian.AppendUint16(body, uint16(keepAlive)) // the low 16 bits only (ESP-CFG-28)
 	if c.isV5() {
-		body = appendProperties(body, c.v5.connect.connectProperties())
+		property := c.v5.connect
+		if c.has(SessionExpiryLost) {
+			property.SessionExpiryInterval = 0
+		}
+		if c.has(ReceiveMaximumNotSent) {
+			property.ReceiveMaximum = 0
+		}
+		body = appendProperties(body, property.connectProperties())
 	}
 	body = appendString(body, s.clientID)
 	if withWill {
@@ -105,7 +120,11 @@ func (c *client) connectPacket() []byte {
 			body = appendProperties(body, c.v5.connect.willProperties())
 		}
 		body = appendString(body, s.willTopic)
-		body = appendString(body, string(s.willMessage))
+		message := string(s.willMessage)
+		if c.has(WillPayloadCut) {
+			message = message[:len(message)/2]
+		}
+		body = appendString(body, message)
 	}
 	if flags&0x80 != 0 {
 		body = appendString(body, username)
@@ -123,7 +142,9 @@ func (c *client) connectPacket() []byte {
 func (c *client) sendDisconnect() {
 	var body []byte
 	if c.isV5() {
-		body = c.v5.disconnect.body()
+		if body = c.v5.disconnect.body(); c.has(DisconnectWithoutReason) {
+			body = nil
+		}
 		if headerRoom+len(body) > c.settings.outSize {
 			c.log('E', "Disconnect message cannot be created")
 			return
@@ -136,11 +157,23 @@ func (c *client) sendDisconnect() {
 	}
 }
 
-// nextID takes a packet identifier (ESP-PID-01, ESP-PID-02). Whether it is in use is not looked at.
+// nextID takes a packet identifier. Whether it is in use is not looked at.
 func (c *client) nextID() uint16 {
-	if c.has(PacketIDZero) {
+	switch {
+	case c.has(PacketIDZero):
 		return 0
+	case c.has(SamePacketID):
+		return 1
 	}
+	id := c.anyID()
+	for !c.does(QuirkIDReuse) && c.outbox.get(id) != nil && !c.outbox.full() {
+		id = c.anyID()
+	}
+	return id
+}
+
+// anyID counts, or takes its chance (ESP-PID-01, ESP-PID-02).
+func (c *client) anyID() uint16 {
 	if c.kconfig.MessageIDIncremental {
 		c.lastID++
 		if c.lastID == 0 {

@@ -35,13 +35,15 @@ func TestConnect(t *testing.T) {
 		"null id": {`{"credentials": {"set_null_client_id": true}}`, nil, "100c00044d515454040200780000"},
 		"null id, persistent": {`{"credentials": {"set_null_client_id": true}, "session": {"disable_clean_session": true}}`, nil,
 			"100c00044d515454040000780000"},
-		"no keep alive":      {`{"session": {"disable_keepalive": true}, ` + id + `}`, nil, "100d00044d51545404020000000161"},
-		"keep alive cut":     {`{"session": {"keepalive": 70000}, ` + id + `}`, nil, "100d00044d51545404021170000161"},
-		"will QoS 3":         {`{"session": {"last_will": {"topic": "w", "qos": 3}}, ` + id + `}`, nil, "101200044d515454041e00780001610001770000"},
-		"will without topic": {`{"session": {"last_will": {"msg": "m", "qos": 1}}, ` + id + `}`, nil, "100d00044d51545404020078000161"},
-		"empty user":         {`{"credentials": {"client_id": "a", "username": ""}}`, nil, "100d00044d51545404020078000161"},
-		"just fits":          {`{"buffer": {"out_size": 18}, ` + id + `}`, nil, "100d00044d51545404020078000161"},
-		"does not fit":       {`{"buffer": {"out_size": 17}, ` + id + `}`, nil, ""},
+		"no keep alive":  {`{"session": {"disable_keepalive": true}, ` + id + `}`, nil, "100d00044d51545404020000000161"},
+		"keep alive cut": {`{"session": {"keepalive": 70000}, ` + id + `}`, nil, "100d00044d51545404021170000161"},
+		"will QoS 3": {`{"session": {"last_will": {"topic": "w", "qos": 3}}, ` + id + `}`, nil,
+			"101200044d515454041e00780001610001770000"},
+		"will without topic": {`{"session": {"last_will": {"msg": "m", "qos": 1}}, ` + id + `}`, nil,
+			"100d00044d51545404020078000161"},
+		"empty user":   {`{"credentials": {"client_id": "a", "username": ""}}`, nil, "100d00044d51545404020078000161"},
+		"just fits":    {`{"buffer": {"out_size": 18}, ` + id + `}`, nil, "100d00044d51545404020078000161"},
+		"does not fit": {`{"buffer": {"out_size": 17}, ` + id + `}`, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -11,7 +11,7 @@ const (
 // Publish is esp_mqtt_client_publish: it sends the message at once, in the caller's task, where the client is
 // connected. It returns the packet identifier, 0 for QoS 0, Failure or OutboxFull (ESP-PUB-10 … 14).
 func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int {
-	if c.kconfig.SkipPublishIfDisconnected && !c.is(stateConnected) {
+	if c.kconfig.SkipPublishIfDisconnected && !c.is(stateConnected) && !c.has(SkipOfflineIgnored) {
 		c.log('I', "Publishing skipped: client is not connected")
 		return Failure
 	}
@@ -21,7 +21,10 @@ func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int
 		return Failure
 	}
 	if qos > 0 && c.outboxFull(len(payload)) {
-		return OutboxFull
+		return c.outboxFullCode()
+	}
+	if qos > 0 && !c.is(stateConnected) && c.has(OfflineQoS1Refused) {
+		return Failure
 	}
 	p, ok := c.buildPublish(topic, payload, qos, retain)
 	if !ok {
@@ -34,6 +37,9 @@ func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int
 	switch {
 	case !c.is(stateConnected) && qos > 0:
 		return int(p.id)
+	case !c.is(stateConnected) && c.has(OfflineQoS0Kept):
+		c.store(p, qos)
+		return 0
 	case !c.is(stateConnected):
 		c.log('W', "Publish: Losing qos0 data when client not connected")
 		return Failure
@@ -45,12 +51,22 @@ func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int
 		if err := c.send(part); err != nil {
 			c.writeFailed(err)
 			c.abort() // a message with QoS > 0 stays queued, and goes out after the reconnect (ESP-PUB-13)
+			if it != nil && !c.does(QuirkFailedPublishKept) {
+				return int(p.id)
+			}
 			return Failure
 		}
 	}
 	if it != nil {
 		c.v5.inFlight++
-		it.since, it.state = c.now(), transmitted
+		it.since, it.state, it.sentOn = c.now(), transmitted, c.connects
+	}
+	if qos == 0 && c.has(PublishedForQoS0) {
+		c.event.MessageID = 0
+		c.dispatch(EventPublished)
+	}
+	if c.has(PublishReturnsZero) {
+		return 0
 	}
 	return int(p.id)
 }
@@ -59,7 +75,10 @@ func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int
 // stored only where store is set (ESP-PUB-20).
 func (c *Client) Enqueue(topic string, payload []byte, qos int, retain, store bool) int {
 	if c.outboxFull(len(payload)) {
-		return OutboxFull
+		return c.outboxFullCode()
+	}
+	if c.has(EnqueueSendsAtOnce) && c.is(stateConnected) {
+		return c.Publish(topic, payload, qos, retain)
 	}
 	defer c.lock()()
 	if !c.v5PublishAllowed(qos, retain) {
@@ -82,12 +101,22 @@ func (c *Client) Enqueue(topic string, payload []byte, qos int, retain, store bo
 // outboxFull compares the payload alone with what room the limit leaves (ESP-OUTBOX-20). It needs no lock.
 func (c *client) outboxFull(payload int) bool {
 	limit := c.outboxLimit.Load()
-	return limit > 0 && uint64(payload)+uint64(c.outboxSize.Load()) > limit
+	return limit > 0 && !c.has(OutboxLimitIgnored) && uint64(payload)+uint64(c.outboxSize.Load()) > limit
+}
+
+func (c *client) outboxFullCode() int {
+	if c.has(OutboxFullAsFailure) {
+		return Failure
+	}
+	return OutboxFull
 }
 
 // store puts a packet into the outbox.
 func (c *client) store(p published, qos int) *item {
 	it := &item{id: p.id, kind: p.data[0] >> 4, qos: qos, since: c.now(), data: p.data}
+	if p.lasting != nil {
+		it.data = p.lasting
+	}
 	c.outbox.add(it)
 	c.outboxSize.Store(int64(c.outbox.size))
 	return it
@@ -98,20 +127,29 @@ type published struct {
 	id   uint16
 	data []byte
 	room int // what it takes of the output buffer before the payload, headerRoom included
+	// lasting is what the outbox keeps, where that is not data: the message without a topic alias.
+	lasting []byte
 }
 
 // buildPublish builds a PUBLISH (ESP-PUB-01). It fails where the topic is missing or what precedes the payload does not
 // fit the output buffer; an identifier is used up all the same (ESP-PID-03).
 func (c *client) buildPublish(topic string, payload []byte, qos int, retain bool) (p published, ok bool) {
+	if !c.does(QuirkInvalidSent) && (qos < 0 || qos > 2) {
+		c.log('E', "Publish message cannot be created")
+		return p, false
+	}
+	if c.has(QoS2AsQoS1) {
+		qos = min(qos, 1)
+	}
 	first := byte(typePublish<<4 | qos&3<<1)
-	if retain {
+	if retain && !c.has(RetainLost) {
 		first |= 1
 	}
 	if qos > 0 && c.has(DUPOnFirstSend) {
 		first |= 8
 	}
 	property := PublishProperty{}
-	if c.isV5() && c.v5.publish != nil {
+	if c.isV5() && c.v5.publish != nil && !c.has(PublishPropertiesLost) {
 		property = *c.v5.publish
 	}
 	fits := func(head []byte) bool { return headerRoom+len(head) <= c.settings.outSize }
@@ -123,20 +161,46 @@ func (c *client) buildPublish(topic string, payload []byte, qos int, retain bool
 		ok = fits(head)
 	}
 	if ok && c.isV5() {
-		head = appendProperties(head, property.properties(c.v5.server.responseInformation))
+		head = appendProperties(head, property.properties(c.responseTopic(property.ResponseTopic)))
 		ok = fits(head)
 	}
 	if !ok {
 		c.log('E', "Publish message cannot be created")
 		return p, false
 	}
-	c.v5.publish = nil
+	if !c.has(PublishPropertiesKept) {
+		c.v5.publish = nil
+	}
 	p.room = headerRoom + len(head)
 	if p.room+len(payload) > c.settings.outSize {
 		c.unsent = p.room
 	}
 	p.data = c.packet(first, append(head, payload...))
+	if c.tooLargeForServer(len(p.data)) {
+		c.log5('E', "Message of %d bytes is larger than the server takes", len(p.data))
+		return p, false
+	}
+	if property.TopicAlias != 0 && qos > 0 && !c.does(QuirkAliasResent) {
+		p.lasting = c.withoutAlias(first, topic, p.id, property, payload)
+	}
+	if property.TopicAlias != 0 && topic != "" {
+		c.v5.ownAliases[property.TopicAlias] = topic
+	}
 	return p, true
+}
+
+// withoutAlias is a PUBLISH that means the same on any connection; it is nil where the topic is not known.
+func (c *client) withoutAlias(first byte, topic string, id uint16, property PublishProperty, payload []byte) []byte {
+	if topic == "" {
+		topic = c.v5.ownAliases[property.TopicAlias]
+	}
+	if topic == "" {
+		return nil
+	}
+	property.TopicAlias = 0
+	body := binary.BigEndian.AppendUint16(appendString(nil, topic), id)
+	body = appendProperties(body, property.properties(c.responseTopic(property.ResponseTopic)))
+	return append(appendLength([]byte{first}, len(body)+len(payload)), append(body, payload...)...)
 }
 
 // fragments cuts a packet into what the client writes at once: the packet, or pieces as large as the output buffer, the
@@ -146,6 +210,9 @@ func (c *client) buildPublish(topic string, payload []byte, qos int, retain bool
 // Where such a packet went to the outbox, the number is still there for the next one, of which the client then writes
 // the last bytes once more, or whatever lies before them in memory; here that is zeros (ESP-QRK-35).
 func (c *client) fragments(p published, payload []byte) (parts [][]byte) {
+	if !c.does(QuirkStaleFragment) {
+		c.unsent = len(p.data) - len(payload)
+	}
 	size := len(p.data)
 	if p.room+len(payload) > c.settings.outSize {
 		size = c.settings.outSize - (headerRoom - (len(p.data) - len(payload) - (p.room - headerRoom)))

@@ -9,9 +9,10 @@ import (
 // in it of an earlier packet shows where the client reads too far.
 type receiver struct {
 	buffer []byte
-	length int // bytes of the packet that are in the buffer
-	header int // length of its fixed header
-	total  int // length of the whole packet; it may be more than the buffer holds
+	length int   // bytes of the packet that are in the buffer
+	header int   // length of its fixed header
+	total  int   // length of the whole packet; it may be more than the buffer holds
+	moved  int64 // when bytes of it came last, in ms since boot
 }
 
 // reset makes room for the next packet.
@@ -56,20 +57,31 @@ func (c *client) receiveMessage(wait time.Duration) progress {
 		}
 		r.length = 1
 		if !validHeader(r.buffer[0]) {
+			if c.has(InvalidHeaderIgnored) {
+				r.reset()
+				return pending
+			}
 			c.log('E', "mqtt_message_receive: received a message with an invalid header=0x%x", r.buffer[0])
+			c.goodbye(reasonMalformedPacket)
 			c.dispatchTransportError(nil)
 			return failed
 		}
 	}
 	// When a packet comes in pieces, the client takes a last byte of 0x80 or more for the length field's, even where
 	// that field is long complete (ESP-RX-06).
-	for r.length == 1 || r.length < 6 && r.buffer[r.length-1]&0x80 != 0 {
+	for r.length == 1 || r.length < 6 && r.inLength(c.does(QuirkLengthReentry)) {
 		if n, err := c.transport.read(r.buffer[r.length:r.length+1], wait); n == 0 {
 			return c.nothingRead(err, stalled)
 		}
 		r.length++
 	}
 	r.measure()
+	if !c.does(QuirkOverlongLength) && r.overlong() {
+		c.log('E', "mqtt_message_receive: malformed remaining length")
+		c.goodbye(reasonMalformedPacket)
+		c.dispatchTransportError(nil)
+		return failed
+	}
 	want := r.total
 	if r.total > len(r.buffer) {
 		if r.buffer[0]>>4 != typePublish {
@@ -89,6 +101,9 @@ func (c *client) receiveMessage(wait time.Duration) progress {
 		if r.qos() > 0 {
 			need += 2
 		}
+		if !c.does(QuirkHeaderCut) {
+			need += 2
+		}
 		if need > len(r.buffer) {
 			return c.tooBig()
 		}
@@ -106,6 +121,25 @@ func (c *client) receiveMessage(wait time.Duration) progress {
 	return complete
 }
 
+// inLength says whether the next byte is one of the length field's. The client looks at the last byte alone.
+func (r *receiver) inLength(lastByteOnly bool) bool {
+	if lastByteOnly {
+		return r.buffer[r.length-1]&0x80 != 0
+	}
+	for _, b := range r.buffer[1:min(r.length, 5)] {
+		if b&0x80 == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// overlong says whether the length field has more bytes than it needs, or may have.
+func (r *receiver) overlong() bool {
+	last := r.buffer[r.header-1]
+	return r.header > 2 && last == 0 || r.header == 5 && last&0x80 != 0
+}
+
 // measure reads the remaining length: up to four bytes count (ESP-RX-04).
 func (r *receiver) measure() {
 	length, i := 0, 1
@@ -121,6 +155,7 @@ func (r *receiver) measure() {
 
 func (c *client) tooBig() progress {
 	c.log('E', "mqtt_message_receive: message is too big, insufficient buffer size")
+	c.goodbye(reasonPacketTooLarge)
 	c.dispatchTransportError(nil)
 	return failed
 }
@@ -130,92 +165,10 @@ func (c *client) nothingRead(err error, otherwise progress) progress {
 	if err == nil {
 		return otherwise
 	}
-	_, errno := transportCodes(err)
+	errno := transportCodes(err).SocketErrno
 	c.log('E', "esp_mqtt_handle_transport_read_error: transport_read() error: errno=%d", errno)
 	c.dispatchTransportError(err)
 	return failed
-}
-
-// handshake sends CONNECT and waits for CONNACK (ESP-CACK-01 … 07).
-func (c *client) handshake() bool {
-	c.awaitPing, c.unsent = false, 0
-	connect := c.connectPacket()
-	if connect == nil {
-		c.log('E', "Connect message cannot be created")
-		return false
-	}
-	if err := c.send(connect); err != nil {
-		c.writeFailed(err)
-		return false
-	}
-	limit := c.settings.networkTimeout
-	if c.has(ConnackAwaitedForever) {
-		limit = 365 * 24 * time.Hour
-	}
-	r := &c.receiver
-	r.reset()
-	began := time.Now()
-	received := c.receiveMessage(limit)
-	for received == pending && time.Since(began) < limit {
-		received = c.receiveMessage(limit)
-	}
-	if received != complete {
-		c.log('E', "esp_mqtt_connect: mqtt_message_receive() returned %d", received)
-		return false
-	}
-	if kind := r.buffer[0] >> 4; kind != typeConnack {
-		c.log('E', "Invalid MSG_TYPE response: %d, read_len: %d", kind, 1)
-		return false
-	}
-	if !c.accepted() {
-		return false
-	}
-	c.become(stateConnected)
-	c.dispatch(EventConnected)
-	return true
-}
-
-// accepted evaluates CONNACK.
-func (c *client) accepted() bool {
-	r := &c.receiver
-	if c.isV5() {
-		sessionPresent, code, err := c.v5Connack()
-		r.reset()
-		if err != nil || code != 0 && !c.has(RefusalIgnored) {
-			if err == nil {
-				c.log5('W', "%s", v5Refusal(code))
-			}
-			c.dispatchRefusal(code)
-			return false
-		}
-		c.event.SessionPresent = sessionPresent
-		c.requeue()
-		return true
-	}
-	code := r.buffer[3] // at a fixed place, whatever the length says (ESP-CACK-04)
-	r.reset()
-	if code != 0 && !c.has(RefusalIgnored) {
-		c.log('W', "Connection refused, %s", refusal(code))
-		c.dispatchRefusal(code)
-		return false
-	}
-	c.event.SessionPresent = r.buffer[2]&1 != 0
-	return true
-}
-
-// refusal is the log text of a return code; there is none of its own for an identifier that was rejected.
-func refusal(code byte) string {
-	switch code {
-	case 1:
-		return "bad protocol"
-	case 3:
-		return "server unavailable"
-	case 4:
-		return "bad username or password"
-	case 5:
-		return "not authorized"
-	}
-	return "Unknown reason"
 }
 
 // receive processes at most one packet; it is false where the connection is to be given up.
@@ -226,21 +179,41 @@ func (c *client) receive() bool {
 	case failed:
 		return false
 	case stalled:
-		if r.length == before { // no progress for a poll time (ESP-RX-05)
+		switch {
+		case r.length != before:
+			r.moved = c.now()
+		case c.has(StalledPacketKept), c.pausedOnly():
+		default: // no progress for a poll time (ESP-RX-05)
 			c.log('E', "mqtt_process_receive: Network timeout while reading MQTT message")
 			return false
 		}
 		return true
 	case pending:
+		r.moved = c.now()
 		return true
+	}
+	if c.has(SegmentRestLost) {
+		defer c.transport.read(make([]byte, receiveWindow), 0)
 	}
 	defer r.reset()
 	return c.process()
 }
 
+// pausedOnly says whether a client without quirks goes on to wait for the rest of a packet.
+func (c *client) pausedOnly() bool {
+	if w, ok := c.transport.(*webSocket); ok && w.served {
+		w.served = false
+		return true
+	}
+	return !c.does(QuirkStallOfPoll) && c.now()-c.receiver.moved < c.settings.networkTimeout.Milliseconds()
+}
+
 // process acts on the packet in the buffer. What makes no sense to a client is ignored (ESP-RX-03).
 func (c *client) process() bool {
 	r := &c.receiver
+	if c.awaitPing && !c.does(QuirkOnlyPingresp) {
+		c.pingAt = max(c.pingAt, c.now()-int64(c.keepAliveSeconds())*500)
+	}
 	switch r.buffer[0] >> 4 {
 	case typePublish:
 		if c.has(PingForgotten) {
@@ -250,33 +223,68 @@ func (c *client) process() bool {
 	case typePuback, typePubcomp:
 		c.complete(c.acknowledgedID())
 	case typePubrec:
-		id := c.acknowledgedID()
-		if it := c.outbox.get(id); it != nil {
-			it.state = acknowledged
-		}
-		if err := c.send(c.pubrel(id)); err != nil { // known or not (ESP-OUTBOX-03)
-			c.writeFailed(err)
-		}
+		c.pubrec(c.acknowledgedID())
 	case typePubrel:
-		if c.has(NoPubcomp) {
-			return true
-		}
-		if err := c.send(c.acknowledgement(typePubcomp<<4, c.acknowledgedID())); err != nil {
-			c.writeFailed(err)
-		}
+		c.pubcomp(c.acknowledgedID())
 	case typeSuback:
 		return c.subscribed()
 	case typeUnsuback:
 		c.unsubscribed()
 	case typePingresp:
-		c.pingAt, c.awaitPing = c.now(), false
+		if !c.has(PingrespIgnored) {
+			c.pingAt, c.awaitPing = c.now(), false
+		}
 	case typeDisconnect:
-		if c.isV5() {
-			c.v5Disconnected()
+		switch {
+		case c.isV5():
+			return c.v5Disconnected()
+		case !c.does(QuirkDisconnectIgnored):
+			c.dispatchTransportError(nil)
+			return false
 		}
 	}
 	return true
 }
+
+// pubrec answers PUBREC with PUBREL, known or not and whatever its reason code says (ESP-OUTBOX-03).
+func (c *client) pubrec(id uint16) {
+	if c.has(NoPubrel) {
+		return
+	}
+	it := c.outbox.get(id)
+	if c.isV5() && !c.does(QuirkPubrecFailure) && isFailure(c.receiver.rest()) {
+		c.complete(id)
+		return
+	}
+	answer := c.pubrel(id)
+	switch {
+	case it != nil:
+		it.state, it.sentOn = acknowledged, c.connects
+	case c.isV5() && !c.does(QuirkUnknownIDs):
+		answer = c.packet(typePubrel<<4|2, append(binary.BigEndian.AppendUint16(nil, id), c.reason(reasonIDNotFound)...))
+	}
+	if err := c.send(answer); err != nil {
+		c.writeFailed(err)
+	}
+}
+
+// pubcomp answers PUBREL, known or not (ESP-RX-21).
+func (c *client) pubcomp(id uint16) {
+	if c.has(NoPubcomp) {
+		return
+	}
+	answer := c.acknowledgement(typePubcomp<<4, id)
+	if c.isV5() && !c.received[id] && !c.does(QuirkUnknownIDs) {
+		answer = c.packet(typePubcomp<<4, append(binary.BigEndian.AppendUint16(nil, id), c.reason(reasonIDNotFound)...))
+	}
+	delete(c.received, id)
+	if err := c.send(answer); err != nil {
+		c.writeFailed(err)
+	}
+}
+
+// isFailure says whether a reason code, where there is one, is that of a failure.
+func isFailure(reason []byte) bool { return len(reason) > 0 && reason[0] >= 0x80 }
 
 // acknowledgedID is the identifier of an acknowledgement: in 3.x always in the bytes behind a length of one byte.
 func (c *client) acknowledgedID() uint16 {
@@ -296,7 +304,7 @@ func (c *client) removeFromOutbox(id uint16, kind byte) bool {
 
 // complete ends the exchange of a published message; PUBACK and PUBCOMP do the same (ESP-OUTBOX-02).
 func (c *client) complete(id uint16) {
-	if !c.removeFromOutbox(id, typePublish) {
+	if c.has(AcknowledgementIgnored) || !c.removeFromOutbox(id, typePublish) {
 		return
 	}
 	c.v5.inFlight = max(c.v5.inFlight-1, 0)
@@ -304,13 +312,19 @@ func (c *client) complete(id uint16) {
 		c.v5Completed()
 	}
 	c.event.MessageID = int(id)
-	c.dispatch(EventPublished)
+	switch {
+	case c.has(PublishedNotReported):
+	case c.isV5() && isFailure(c.receiver.rest()) && !c.does(QuirkFailureAsSuccess):
+		c.dispatchRejection()
+	default:
+		c.dispatch(EventPublished)
+	}
 }
 
 // subscribed handles SUBACK (ESP-SUB-07, ESP-SUB-08).
 func (c *client) subscribed() bool {
 	id := c.acknowledgedID()
-	if !c.removeFromOutbox(id, typeSubscribe) {
+	if c.has(SubackIgnored) || !c.removeFromOutbox(id, typeSubscribe) {
 		return true
 	}
 	codes := c.receiver.rest()
@@ -320,13 +334,19 @@ func (c *client) subscribed() bool {
 	if len(codes) == 0 {
 		c.log('E', "Failed to acquire suback data")
 		c.log('E', "Failed to deliver suback message id=%d", id)
+		c.goodbye(reasonMalformedPacket)
+		return false
+	}
+	if !c.does(QuirkSubackUnchecked) && (len(codes) != 1 || codes[0] > 2 && codes[0] < 0x80) {
+		c.log('E', "Failed to make sense of suback message id=%d", id)
+		c.goodbye(reasonProtocolError)
 		return false
 	}
 	e := &c.event
 	e.MessageID, e.Data, e.TotalLength, e.Offset = int(id), codes, len(codes), 0
 	e.Error = ErrorHandle{SocketErrno: e.Error.SocketErrno}
 	for _, code := range codes {
-		if code >= 0x80 {
+		if code >= 0x80 && !c.has(SubackFailureHidden) {
 			e.Error.Type = ErrorSubscribeFailed
 		}
 	}
@@ -337,7 +357,7 @@ func (c *client) subscribed() bool {
 // unsubscribed handles UNSUBACK. In 3.x the event keeps the data of the one before (ESP-SUB-10).
 func (c *client) unsubscribed() {
 	id := c.acknowledgedID()
-	if !c.removeFromOutbox(id, typeUnsubscribe) {
+	if c.has(UnsubackIgnored) || !c.removeFromOutbox(id, typeUnsubscribe) {
 		return
 	}
 	if e := &c.event; c.isV5() {
@@ -345,6 +365,10 @@ func (c *client) unsubscribed() {
 		e.TotalLength, e.Offset = len(e.Data), 0
 	}
 	c.event.MessageID = int(id)
+	if c.isV5() && isFailure(c.event.Data) && !c.does(QuirkFailureAsSuccess) {
+		c.dispatchRejection()
+		return
+	}
 	c.dispatch(EventUnsubscribed)
 }
 
@@ -360,14 +384,31 @@ func (c *client) deliverPublish() bool {
 	}
 	if !readable() {
 		c.log('E', "Failed to deliver publish message id=%d", answerID)
+		c.goodbye(reasonMalformedPacket)
 		return false
+	}
+	if c.has(TopicLost) {
+		e.Topic = ""
+	}
+	// What was received already, a client without quirks takes in once more and keeps to itself.
+	again := qos == 2 && c.received[answerID] && !c.does(QuirkQoS2Again)
+	deliver := func() {
+		if !again {
+			c.dispatch(EventData)
+		}
 	}
 	e.MessageID, e.QoS, e.Retain, e.DUP = int(eventID), qos, first&1 != 0, first&8 != 0
 	e.Offset, e.TotalLength = 0, len(e.Data)+max(0, r.total-r.length)
 	if c.has(BufferOffByOne) && r.total == len(r.buffer) && len(e.Data) > 0 {
 		e.Data, e.TotalLength = e.Data[:len(e.Data)-1], e.TotalLength-1
 	}
-	c.dispatch(EventData)
+	if c.has(DataQoSLost) {
+		e.QoS = 0
+	}
+	if c.has(TotalOfFragment) {
+		e.TotalLength = len(e.Data)
+	}
+	deliver()
 
 	topic, offset, answered := e.Topic, 0, false
 	for read := r.length; read < r.total; {
@@ -382,18 +423,22 @@ func (c *client) deliverPublish() bool {
 			return false
 		}
 		if n == 0 {
+			if !c.does(QuirkIncompleteMessage) {
+				c.log('E', "deliver_publish: Network timeout while reading MQTT message")
+				return false
+			}
 			break // and the message counts as received (ESP-RX-17)
 		}
 		read += n
 		e.Data, e.Offset, e.Topic = r.buffer[:n], offset, ""
-		if c.kconfig.TopicInAllDataEvents {
+		if c.kconfig.TopicInAllDataEvents || c.has(TopicInFragments) {
 			e.Topic = topic
 		}
 		if c.has(FragmentOffsetStuck) {
 			e.Offset = 0
 		}
 		if read < r.total || !c.has(LastFragmentLost) {
-			c.dispatch(EventData)
+			deliver()
 		}
 	}
 	return answered || c.answerPublish(qos, answerID)
@@ -449,7 +494,13 @@ func (c *client) answerPublish(qos byte, id uint16) bool {
 		}
 		answer = c.acknowledgement(typePuback<<4, id)
 	case 2:
-		answer = c.acknowledgement(typePubrec<<4, id)
+		c.received[id] = true
+		switch answer = c.acknowledgement(typePubrec<<4, id); {
+		case c.has(NoPubrec):
+			return true
+		case c.has(PubackForQoS2):
+			answer = c.acknowledgement(typePuback<<4, id)
+		}
 	default:
 		return true
 	}

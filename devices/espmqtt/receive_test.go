@@ -34,16 +34,21 @@ func TestReceive(t *testing.T) {
 	}{
 		"whole": {send: []string{publish(1, 5, 20)}, want: `data("ttttt",4386,20@0/20)`, answer: "40021122"},
 		"five fragments": {send: []string{publish(1, 5, 300)}, answer: "40021122",
-			want: `data("ttttt",4386,52@0/300) data("",4386,64@52/300) data("",4386,64@116/300) data("",4386,64@180/300) data("",4386,56@244/300)`},
-		"fills the buffer":      {send: []string{publish(0, 1, 59)}, want: `data("t",0,59@0/59)`},
-		"header is all":         {send: []string{publish(0, 59, 100)}, want: `data("` + topic(59) + `",0,0@0/100) data("",0,64@0/100) data("",0,36@64/100)`},
-		"identifier cut":        {send: []string{publish(1, 58, 70)}, want: `data("` + topic(58) + `",0,0@0/71) data("",0,64@0/71) data("",0,7@64/71)`, answer: "40021100"},
-		"topic too long":        {send: []string{publish(1, 60, 70)}, want: ended},
-		"empty topic":           {send: []string{"30030000 70"}, want: `data("",0,1@0/1)`},
-		"nothing at all":        {send: []string{"30020000"}, want: "disconnected"},
-		"empty payload":         {send: []string{"3003000174"}, want: `data("t",0,0@0/0)`},
-		"QoS 2":                 {send: []string{publish(2, 1, 1), "62021122"}, want: `data("t",4386,1@0/1)`, answer: "50021122 70021122"},
-		"QoS 2 twice":           {send: []string{publish(2, 1, 0), publish(2, 1, 0)}, want: `data("t",4386,0@0/0) data("t",4386,0@0/0)`, answer: "50021122 50021122"},
+			want: `data("ttttt",4386,52@0/300) data("",4386,64@52/300) data("",4386,64@116/300) ` +
+				`data("",4386,64@180/300) data("",4386,56@244/300)`},
+		"fills the buffer": {send: []string{publish(0, 1, 59)}, want: `data("t",0,59@0/59)`},
+		"header is all": {send: []string{publish(0, 59, 100)},
+			want: `data("` + topic(59) + `",0,0@0/100) data("",0,64@0/100) data("",0,36@64/100)`},
+		"identifier cut": {send: []string{publish(1, 58, 70)},
+			want: `data("` + topic(58) + `",0,0@0/71) data("",0,64@0/71) data("",0,7@64/71)`, answer: "40021100"},
+		"topic too long": {send: []string{publish(1, 60, 70)}, want: ended},
+		"empty topic":    {send: []string{"30030000 70"}, want: `data("",0,1@0/1)`},
+		"nothing at all": {send: []string{"30020000"}, want: "disconnected"},
+		"empty payload":  {send: []string{"3003000174"}, want: `data("t",0,0@0/0)`},
+		"QoS 2": {send: []string{publish(2, 1, 1), "62021122"},
+			want: `data("t",4386,1@0/1)`, answer: "50021122 70021122"},
+		"QoS 2 twice": {send: []string{publish(2, 1, 0), publish(2, 1, 0)},
+			want: `data("t",4386,0@0/0) data("t",4386,0@0/0)`, answer: "50021122 50021122"},
 		"PUBREL out of nowhere": {send: []string{"62020007"}, answer: "70020007"},
 		"PUBREC out of nowhere": {send: []string{"50020007"}, answer: "62020007"},
 		"acks out of nowhere":   {send: []string{"40020007", "70020007", "9003000700", "b0020007", "d000", "c000", "20020000", "e000"}},
@@ -54,9 +59,11 @@ func TestReceive(t *testing.T) {
 		"SUBACK too large":      {send: []string{"90ff7f"}, want: ended},
 		"length of 5 bytes":     {send: []string{"d08080808000"}},
 		"stalled":               {send: []string{"3005"}, pause: 1500 * time.Millisecond, want: "disconnected"},
-		"slow, but moving":      {send: []string{"30", "04", "00", "01", "74", "70"}, pause: 900 * time.Millisecond, want: `data("t",0,1@0/1)`},
-		"bytes swallowed":       {send: []string{"400280", "ff", "300400017831"}, pause: 200 * time.Millisecond, want: ended},
-		"bytes not swallowed":   {send: []string{"400280ff", "300400017831"}, pause: 200 * time.Millisecond, want: `data("x",0,1@0/1)`},
+		"slow, but moving": {send: []string{"30", "04", "00", "01", "74", "70"}, pause: 900 * time.Millisecond,
+			want: `data("t",0,1@0/1)`},
+		"bytes swallowed": {send: []string{"400280", "ff", "300400017831"}, pause: 200 * time.Millisecond, want: ended},
+		"bytes not swallowed": {send: []string{"400280ff", "300400017831"}, pause: 200 * time.Millisecond,
+			want: `data("x",0,1@0/1)`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -196,11 +203,13 @@ func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
 // FuzzReceive lets a client loose on bytes from a broker: it must neither panic nor hang, and what it reports lies within
 // what came.
 func FuzzReceive(f *testing.F) {
-	f.Add([]byte{0x20, 2, 0, 0, 0x90, 3, 0, 1, 0x80, 0x30, 4, 0, 1, 't', 'p'}, false, byte(64), uint64(1))
-	f.Add([]byte{0x20, 0x0d, 0, 0, 0x0a, 0x21, 0, 2, 0x24, 1, 0x25, 0, 0x13, 0, 4, 0x90, 4, 0, 1, 0, 1}, true, byte(64), uint64(2))
-	f.Add(append([]byte{0x20, 3, 0, 0, 0}, unhexed(publish(2, 5, 300))...), true, byte(16), uint64(3))
-	f.Add([]byte{0x20, 3, 0, 0, 0, 0x30, 0x13, 0, 1, 't', 0x0d, 0x08, 0, 1, 'r', 0x26, 0, 1, 'k', 0, 1, 'v', 0x0b, 1, 'p'}, true, byte(64), uint64(4))
-	f.Fuzz(func(t *testing.T, data []byte, v5 bool, buffer byte, cut uint64) {
+	f.Add([]byte{0x20, 2, 0, 0, 0x90, 3, 0, 1, 0x80, 0x30, 4, 0, 1, 't', 'p'}, false, byte(64), uint64(1), false)
+	f.Add([]byte{0x20, 0x0d, 0, 0, 0x0a, 0x21, 0, 2, 0x24, 1, 0x25, 0, 0x13, 0, 4, 0x90, 4, 0, 1, 0, 1},
+		true, byte(64), uint64(2), true)
+	f.Add(append([]byte{0x20, 3, 0, 0, 0}, unhexed(publish(2, 5, 300))...), true, byte(16), uint64(3), true)
+	f.Add([]byte{0x20, 3, 0, 0, 0, 0x30, 0x13, 0, 1, 't', 0x0d, 0x08, 0, 1, 'r', 0x26, 0, 1, 'k', 0, 1, 'v', 0x0b, 1, 'p'},
+		true, byte(64), uint64(4), false)
+	f.Fuzz(func(t *testing.T, data []byte, v5 bool, buffer byte, cut uint64, plain bool) {
 		config := Config{}
 		config.Buffer.Size = int(buffer)
 		if v5 {
@@ -209,6 +218,9 @@ func FuzzReceive(f *testing.F) {
 		c, err := newClient(config, func(k *Kconfig) { k.Protocol5 = true })
 		if err != nil {
 			t.Fatal(err)
+		}
+		if plain {
+			c.traits = Behaviour{Without: Quirks()}.traits()
 		}
 		c.handler = func(e Event) {
 			if e.Offset < 0 || len(e.Data) > max(int(buffer), 1024) {

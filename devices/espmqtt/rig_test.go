@@ -32,11 +32,12 @@ type rig struct {
 
 // options of a rig; a nil function changes nothing.
 type options struct {
-	config  func(*Config)
-	kconfig func(*Kconfig)
-	connack string // hexadecimal; empty for an accepting one of the version
-	stay    bool   // do not connect
-	handler func(*rig, Event)
+	config    func(*Config)
+	kconfig   func(*Kconfig)
+	connack   string // hexadecimal; empty for an accepting one of the version
+	stay      bool   // do not connect
+	handler   func(*rig, Event)
+	behaviour Behaviour
 }
 
 // inRig runs a test with a client that is connected, unless the options say otherwise.
@@ -86,7 +87,7 @@ func inRig(t *testing.T, o options, run func(*rig)) {
 				o.handler(r, e)
 			}
 		}
-		if r.Client, err = New(config, kconfig, environment, handle); err != nil {
+		if r.Client, err = New(config, kconfig, environment, o.behaviour, handle); err != nil {
 			t.Fatal(err)
 		}
 		defer func() {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"mqtthil/devices/esptls"
 )
 
 // Defaults that no build option changes.
@@ -43,6 +45,7 @@ type settings struct {
 	bufferSize         int
 	outSize            int
 	outboxLimit        uint64
+	tls                esptls.Options
 }
 
 // apply takes a Config over. Some fields keep their old value where the Config has none, others go back to their
@@ -63,11 +66,12 @@ func (s *settings) apply(config Config, c *client) (conflict, err error) {
 		}
 	}
 	keep(&s.willQoS, nonZero(config.Session.LastWill.QoS))
+	invalid := s.willQoS < 0 || s.willQoS > 2
 	s.willRetain = s.willRetain || config.Session.LastWill.Retain != 0
 	keep(&s.keepAlive, nonZero(asInt(config.Session.KeepAlive)))
 	keep(&s.protocol, nonZero(config.Session.Protocol))
 	keep(&s.refreshAfter, nonZero(int64(asInt(config.Network.RefreshAfter))))
-	if !config.Credentials.SetNullClientID {
+	if !config.Credentials.SetNullClientID || c.has(NullClientIDReplaced) {
 		switch {
 		case config.Credentials.ClientID != nil:
 			s.clientID, s.hasClientID = *config.Credentials.ClientID, true
@@ -93,8 +97,11 @@ func (s *settings) apply(config Config, c *client) (conflict, err error) {
 	if s.keepAlive == 0 {
 		s.keepAlive = defaultKeepAlive
 	}
-	if config.Session.DisableKeepAlive {
+	if config.Session.DisableKeepAlive && !c.has(KeepAliveNotDisabled) {
 		s.keepAlive = 0
+	}
+	if !c.does(QuirkKeepAliveTruncated) {
+		s.keepAlive = min(max(s.keepAlive, 0), math.MaxUint16)
 	}
 
 	switch {
@@ -106,11 +113,18 @@ func (s *settings) apply(config Config, c *client) (conflict, err error) {
 		c.log('E', "Please first enable MQTT_PROTOCOL_5 feature in menuconfig")
 		return nil, fmt.Errorf("protocol version %d is not in this build: %w", s.protocol, ErrNoMemory)
 	}
+	configured, err := s.applyTLS(config, c.environment)
+	if err != nil {
+		return nil, err
+	}
 	if config.Broker.Address.Transport != TransportUnknown {
 		s.scheme = c.schemeOf(config.Broker.Address.Transport)
 	}
 	if uri := config.Broker.Address.URI; uri != nil { // last, so that it overrides what the others said
-		if err := s.applyURI(*uri); err != nil {
+		if !c.does(QuirkStickyPort) {
+			s.port = config.Broker.Address.Port
+		}
+		if err := s.applyURI(*uri, c.has(CredentialsNotDecoded)); err != nil {
 			c.log('E', "Error parse uri = %s", *uri)
 			return nil, err
 		}
@@ -118,6 +132,14 @@ func (s *settings) apply(config Config, c *client) (conflict, err error) {
 			c.log('W', "Transport config set, but overridden by scheme from URI: ")
 			return fmt.Errorf("both a URI and a transport: %w", ErrInvalidArgument), nil
 		}
+	}
+	if configured && !secure(s.scheme) {
+		c.log('W', "SSL related configs set, but the URI scheme specifies a non-SSL scheme, scheme = %s", s.scheme)
+		return fmt.Errorf("settings of TLS for the scheme %q: %w", s.scheme, ErrInvalidArgument), nil
+	}
+	if !c.does(QuirkInvalidSent) && (invalid || s.clientID == "" && !s.cleanSession) {
+		return fmt.Errorf("a last will of QoS %d, or an empty client identifier for a session that is to be kept: %w",
+			s.willQoS, ErrInvalidArgument), nil
 	}
 	return nil, nil
 }
@@ -151,5 +173,11 @@ func asInt(n int) int { return min(max(n, math.MinInt32), math.MaxInt32) }
 // defaultClientID is ESP32_ and the last three bytes of the MAC address, the first of them in lower case (ESP-CID-01).
 func (c *client) defaultClientID() string {
 	mac := c.environment.MAC
+	switch {
+	case c.has(ClientIDOfWholeMAC):
+		return fmt.Sprintf("ESP32_%X", mac)
+	case !c.does(QuirkMixedCaseID):
+		return fmt.Sprintf("ESP32_%X", mac[3:])
+	}
 	return fmt.Sprintf("ESP32_%02x%02X%02X", mac[3], mac[4], mac[5])
 }

@@ -7,11 +7,18 @@ func (c *Client) Subscribe(filter string, qos int) int {
 	if limit := c.outboxLimit.Load(); limit > 0 && uint64(c.outboxSize.Load()) > limit {
 		return OutboxFull
 	}
-	if !c.connectedForRequest() {
+	if !c.connectedForRequest() && !c.has(SubscribeOfflineTaken) {
 		return Failure
 	}
 	defer c.lock()()
 	c.unsent = 0
+	if !c.does(QuirkInvalidSent) && (qos < 0 || qos > 2) {
+		c.log('E', "Subscribe message cannot be created")
+		return Failure
+	}
+	if c.has(SubscribeQoSZero) {
+		qos = 0
+	}
 	options := byte(qos)
 	var property SubscribeProperty
 	if c.isV5() {
@@ -67,8 +74,15 @@ func (c *client) request(kind byte, filter string, properties []byte, options ..
 		c.log('E', "%s message cannot be created", what)
 		return Failure
 	}
-	it := c.store(published{id: id, data: c.packet(kind<<4|2, body)}, 0)
-	it.state = transmitted
+	data := c.packet(kind<<4|2, body)
+	if c.has(RequestFlagsZero) {
+		data[0] = kind << 4
+	}
+	it := c.store(published{id: id, data: data}, 0)
+	it.state, it.sentOn = transmitted, c.connects
+	if !c.is(stateConnected) {
+		return int(id)
+	}
 	if err := c.send(it.data); err != nil {
 		c.writeFailed(err)
 		return Failure

@@ -1,11 +1,13 @@
 package espmqtt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -32,13 +34,17 @@ func (c *client) task(ended chan struct{}) {
 				break
 			}
 			pause := time.Duration(c.waitFor.Load()) * time.Millisecond / 2
+			if rest := c.waitSince + c.waitFor.Load() + 1 - c.now(); rest > 0 && !c.does(QuirkLateReconnect) {
+				pause = min(pause, time.Duration(rest)*time.Millisecond)
+			}
 			unlock()
 			woken = c.sleepTicks(pause)
 			continue
 		}
 		connected, transport := c.is(stateConnected), c.transport
+		more := !c.does(QuirkSlowQueue) && c.v5Sendable(c.outbox.first(queued)) != nil
 		unlock()
-		if connected {
+		if connected && !more {
 			c.poll(transport)
 		}
 	}
@@ -51,7 +57,9 @@ func (c *client) finish() {
 		return
 	}
 	c.hangUp()
-	c.clearOutbox()
+	if !c.has(OutboxKeptOverStop) {
+		c.clearOutbox()
+	}
 	c.running = false
 	c.become(stateDisconnected)
 }
@@ -96,7 +104,7 @@ func (c *client) waitIsOver(at int64) bool {
 	switch {
 	case c.has(NoReconnect):
 		return false
-	case !c.settings.autoReconnect:
+	case !c.settings.autoReconnect && !c.has(AutoReconnectAlways), c.parked:
 		select {
 		case <-c.reconnect:
 			return true
@@ -141,6 +149,7 @@ func (c *client) sleep(d time.Duration) {
 // connect is one attempt to connect; the lock is held from its beginning to its end (ESP-TASK-02).
 func (c *client) connect() {
 	c.disconnect.Store(false)
+	c.parked = false
 	select {
 	case <-c.reconnect:
 	default:
@@ -150,10 +159,13 @@ func (c *client) connect() {
 		c.running = false // the task gives up without an event (ESP-CFG-42)
 		return
 	}
-	if c.settings.port == 0 {
-		c.settings.port = c.defaultPort(c.settings.scheme) // and keeps it (ESP-URI-09)
+	c.port = cmp.Or(c.settings.port, c.defaultPort(c.settings.scheme))
+	if c.does(QuirkStickyPort) {
+		c.settings.port = c.port // for ever (ESP-URI-09)
 	}
-	c.dispatch(EventBeforeConnect)
+	if !c.has(BeforeConnectMissing) {
+		c.dispatch(EventBeforeConnect)
+	}
 	transport, err := c.open()
 	if err != nil {
 		c.log('E', "Error transport connect")
@@ -168,29 +180,32 @@ func (c *client) connect() {
 		return
 	}
 	c.pingAt, c.refreshAt = c.now(), c.now()
-	c.connects++
 	c.announced = false
 }
 
-// hasTransport says whether the scheme has a transport. TLS is not modelled: its schemes are as in a build without it.
+// hasTransport says whether the scheme has a transport in this build.
 func (c *client) hasTransport() bool {
-	switch {
-	case c.settings.scheme == "mqtt", c.settings.scheme == "ws" && c.kconfig.TransportWebSocket:
+	switch k, scheme := &c.kconfig, c.settings.scheme; {
+	case scheme == "mqtt", scheme == "mqtts" && k.TransportSSL, scheme == "ws" && k.TransportWebSocket,
+		scheme == "wss" && k.TransportSSL && k.TransportWebSocket:
 		return true
-	case c.settings.scheme == "":
+	case scheme == "":
 		c.log('E', "No scheme found")
-	case c.settings.scheme == "ws":
-		c.log('E', "Please enable MQTT_ENABLE_WS to use %s", c.settings.scheme)
+	case scheme == "ws":
+		c.log('E', "Please enable MQTT_ENABLE_WS to use %s", scheme)
 	default:
-		c.log('E', "Not support this mqtt scheme %s", c.settings.scheme)
+		c.log('E', "Not support this mqtt scheme %s", scheme)
 	}
 	return false
 }
 
-// open opens the connection: TCP, and a WebSocket on it where the scheme asks for one.
+// open opens the connection: TCP, with TLS on it and a WebSocket on that where the scheme asks for them.
 func (c *client) open() (transport, error) {
 	conn, err := c.dial()
 	if err != nil {
+		return nil, err
+	}
+	if conn, err = c.secure(conn); err != nil {
 		return nil, err
 	}
 	s := newSocket(conn, c.power)
@@ -198,11 +213,15 @@ func (c *client) open() (transport, error) {
 	if c.dead() { // the power went before anybody could know of the connection
 		s.powerOff()
 	}
-	if c.settings.scheme != "ws" {
+	if !strings.HasPrefix(c.settings.scheme, "ws") {
 		return s, nil
 	}
-	host := c.settings.host + ":" + strconv.Itoa(c.settings.port)
-	w, err := upgrade(s, c.environment.Random, host, c.settings.path, c.kconfig.WSBufferSize, c.settings.networkTimeout)
+	path := c.settings.path
+	if c.has(PathLost) {
+		path = ""
+	}
+	w := &webSocket{socket: s, traits: c.traits, random: c.environment.Random, limit: c.settings.networkTimeout}
+	err = w.upgrade(c.settings.host+":"+strconv.Itoa(c.port), path, c.kconfig.WSBufferSize)
 	if err != nil {
 		c.transport = s // for abort to close after the event
 		return nil, err
@@ -215,10 +234,19 @@ func (c *client) dial() (net.Conn, error) {
 	if c.settings.host == "" { // where the real client crashes (ESP-CFG-02)
 		return nil, &net.DNSError{Err: "no host is configured", IsNotFound: true}
 	}
-	ctx, cancel := context.WithTimeoutCause(context.Background(), c.settings.networkTimeout, os.ErrDeadlineExceeded)
+	ctx, cancel := c.networkContext()
 	defer cancel()
+	conn, err := c.environment.Dial(ctx, "tcp", net.JoinHostPort(c.settings.host, strconv.Itoa(c.port)))
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return nil, os.ErrDeadlineExceeded
+	}
+	return conn, err
+}
+
+// networkContext ends with the network time-out, or when the power goes.
+func (c *client) networkContext() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), c.settings.networkTimeout, os.ErrDeadlineExceeded)
 	done := make(chan struct{})
-	defer close(done)
 	go func() {
 		select {
 		case <-c.power:
@@ -226,11 +254,7 @@ func (c *client) dial() (net.Conn, error) {
 		case <-done:
 		}
 	}()
-	conn, err := c.environment.Dial(ctx, "tcp", net.JoinHostPort(c.settings.host, strconv.Itoa(c.settings.port)))
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return nil, os.ErrDeadlineExceeded
-	}
-	return conn, err
+	return ctx, func() { close(done); cancel() }
 }
 
 // serve is one turn of the loop while connected (ESP-TASK-03).
@@ -242,7 +266,10 @@ func (c *client) serve() {
 		}
 	}
 	if c.disconnect.CompareAndSwap(true, false) {
-		c.sendDisconnect()
+		if !c.has(DisconnectWithoutPacket) {
+			c.sendDisconnect()
+		}
+		c.parked = !c.does(QuirkDisconnectUndone)
 		c.abort()
 		return
 	}
@@ -259,7 +286,11 @@ func (c *client) serve() {
 	if c.is(stateConnected) {
 		c.keepAlive()
 	}
-	if c.is(stateConnected) && c.settings.refreshAfter > 0 && c.now()-c.refreshAt >= c.settings.refreshAfter {
+	refresh := c.settings.refreshAfter > 0 && !c.has(RefreshNever)
+	if c.is(stateConnected) && refresh && c.now()-c.refreshAt >= c.settings.refreshAfter {
+		if !c.does(QuirkRefreshAbrupt) {
+			c.sendDisconnect()
+		}
 		c.abort() // the socket is closed without a DISCONNECT, and no time is waited (ESP-TASK-12)
 		c.become(stateInit)
 	}
@@ -274,106 +305,31 @@ func (c *client) abort() {
 	if c.has(OutboxLostOnReconnect) {
 		c.clearOutbox()
 	}
-	c.waitFor.Store(c.settings.reconnectTimeout)
+	if !c.does(QuirkSubscribeAgain) {
+		for _, it := range c.outbox.all(transmitted, func(it *item) bool { return it.kind != typePublish }) {
+			c.discard(it)
+		}
+	}
+	c.waitFor.Store(c.reconnectDelay())
 	c.waitSince = c.now()
 	c.awaitPing = false
 	c.become(stateWaitReconnect)
 	c.dispatch(EventDisconnected)
-}
-
-// deleteExpired drops what has been in the outbox for too long (ESP-OUTBOX-15).
-func (c *client) deleteExpired() {
-	if c.has(OutboxNeverExpires) {
-		return
-	}
-	for {
-		it := c.outbox.expired(c.now(), c.kconfig.OutboxExpiredTimeout.Milliseconds())
-		if it == nil {
-			return
-		}
-		c.outbox.remove(it)
-		c.outboxSize.Store(int64(c.outbox.size))
-		if c.kconfig.ReportDeletedMessages {
-			c.event.MessageID = int(it.id)
-			c.dispatch(EventDeleted)
-		}
+	if c.has(DisconnectedTwice) {
+		c.dispatch(EventDisconnected)
 	}
 }
 
-// outboxStep sends at most one queued item; with none to send it repeats what is due (ESP-OUTBOX-05).
-func (c *client) outboxStep() {
-	if it := c.v5Sendable(c.outbox.first(queued)); it != nil {
-		if err := c.send(it.data); err != nil {
-			c.resendFailed(err)
-			return
-		}
-		if it.kind == typePublish && it.qos == 0 {
-			c.outbox.remove(it)
-			c.outboxSize.Store(int64(c.outbox.size))
-			return
-		}
-		it.since, it.state = c.now(), transmitted
-		if it.kind == typePublish {
-			c.v5.inFlight++
-		}
-		return
+// reconnectDelay is the time to wait between two connections, in ms: always the same (ESP-TASK-06).
+func (c *client) reconnectDelay() int64 {
+	switch wait := c.settings.reconnectTimeout; {
+	case c.has(ReconnectAtOnce):
+		return 0
+	case c.has(ReconnectBackoff):
+		return wait * int64(1+c.connects)
+	default:
+		return wait
 	}
-	now, timeout := c.now(), c.settings.retransmitTimeout
-	if now-c.lastRepeat < timeout {
-		return
-	}
-	c.lastRepeat = now
-	if it := c.outbox.first(transmitted); it != nil && now-it.since > timeout {
-		if data := c.repetition(it); data != nil {
-			if err := c.send(data); err != nil {
-				c.resendFailed(err)
-				return
-			}
-		}
-	}
-	it := c.outbox.first(acknowledged)
-	if it != nil && now-it.since > timeout && !c.has(NoPubrelRetransmit) {
-		if err := c.send(c.pubrel(it.id)); err != nil {
-			c.resendFailed(err)
-		}
-	}
-}
-
-// repetition is an item as it is sent again: with DUP set where it is a PUBLISH.
-func (c *client) repetition(it *item) []byte {
-	if it.kind != typePublish {
-		if c.has(NoSubscribeRetransmit) {
-			return nil
-		}
-		return it.data
-	}
-	if c.has(NoRetransmit) {
-		return nil
-	}
-	if !c.has(RetransmitWithoutDUP) {
-		it.data[0] |= 0x08
-	}
-	if c.has(RetransmitNewID) {
-		it.id = c.nextID()
-		setPublishID(it.data, it.id)
-	}
-	if c.has(RetransmitFirstFragment) && len(it.data) > c.settings.outSize {
-		clear(it.data[c.settings.outSize:])
-	}
-	return it.data
-}
-
-func (c *client) pubrel(id uint16) []byte {
-	if c.has(PubrelFlagsZero) {
-		return c.acknowledgement(typePubrel<<4, id)
-	}
-	return c.acknowledgement(typePubrel<<4|2, id)
-}
-
-func (c *client) resendFailed(err error) {
-	c.writeFailed(err)
-	c.log('E', "Error to resend data ")
-	c.abort()
 }
 
 // send writes a whole packet to the connection.
@@ -381,6 +337,7 @@ func (c *client) send(data []byte) error {
 	if c.transport == nil {
 		return net.ErrClosed
 	}
+	c.sentAt = c.now()
 	return c.transport.write(data, c.settings.networkTimeout)
 }
 
@@ -390,7 +347,7 @@ func (c *client) writeFailed(err error) {
 		c.log('E', "Writing didn't complete in specified timeout: errno=%d", 11)
 		return
 	}
-	_, errno := transportCodes(err)
+	errno := transportCodes(err).SocketErrno
 	c.log('E', "Writing failed: errno=%d", errno)
 	c.dispatchTransportError(err)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"mqtthil/devices/espmqtt"
 	"mqtthil/devices/transcript"
 )
 
@@ -16,10 +17,13 @@ func TestTimelines(t *testing.T) {
 	script := func(version int, connack, steps string, ms int) string {
 		return fmt.Sprintf(`{"client": {"broker": {"address": {"uri": "mqtt://${HOST}:${PORT}"}}, "session": {"protocol_ver": %d},
 			"network": {"reconnect_timeout_ms": 2000}}, "kconfig": {"MQTT_MSG_ID_INCREMENTAL": true},
-			"rules": [{"on": "CONNECT", "do": [{"send": %q}]}, %s], "steps": [%s], "run_ms": %d}`, version, connack, silent, steps, ms)
+			"rules": [{"on": "CONNECT", "do": [{"send": %q}]}, %s], "steps": [%s], "run_ms": %d}`,
+			version, connack, silent, steps, ms)
 	}
-	dropped := `{"at_ms": 100, "cmd": "publish a x 1 1 0 0"}, {"at_ms": 150, "cmd": "publish b x 1 1 0 0"}, {"at_ms": 200, "close": "fin"},
-		{"at_ms": 300, "cmd": "publish c x 1 1 0 0"}, {"at_ms": 300, "cmd": "publish d x 1 2 0 0"}, {"at_ms": 300, "cmd": "publish e x 1 0 0 1"}`
+	dropped := `{"at_ms": 100, "cmd": "publish a x 1 1 0 0"}, 
+		{"at_ms": 150, "cmd": "publish b x 1 1 0 0"}, {"at_ms": 200, "close": "fin"},
+		{"at_ms": 300, "cmd": "publish c x 1 1 0 0"}, 
+		{"at_ms": 300, "cmd": "publish d x 1 2 0 0"}, {"at_ms": 300, "cmd": "publish e x 1 0 0 1"}`
 	for name, test := range map[string]struct {
 		script string
 		want   string // time since the newest connection in units of 10 ms, and packet: first byte and topic or identifier
@@ -54,7 +58,7 @@ func TestTimelines(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rows := play(t, parseCase(t, test.script))
+			rows := play(t, parseCase(t, test.script), espmqtt.Behaviour{})
 			got, want := sent(rows), strings.Fields(test.want)
 			if len(got) != len(want)/2 {
 				t.Fatalf("the client sent %v, not %v", got, want)

@@ -47,7 +47,7 @@ func TestTranscripts(t *testing.T) {
 						t.Skipf("not modelled yet: %s", n.what)
 					}
 				}
-				if difference := transcript.Difference(recorded.Trace, play(t, &recorded.Case)); difference != "" {
+				if difference := transcript.Difference(recorded.Trace, play(t, &recorded.Case, espmqtt.Behaviour{})); difference != "" {
 					differ.Add(1)
 					t.Errorf("%s: %s", recorded.Case.About, difference)
 					return
@@ -63,7 +63,7 @@ func TestTranscripts(t *testing.T) {
 }
 
 // play goes through a case in virtual time.
-func play(t *testing.T, script *transcript.Case, defects ...espmqtt.Defect) (played []transcript.Row) {
+func play(t *testing.T, script *transcript.Case, behaviour espmqtt.Behaviour) (played []transcript.Row) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		network := simnet.New()
@@ -72,7 +72,7 @@ func play(t *testing.T, script *transcript.Case, defects ...espmqtt.Defect) (pla
 			Host:   "127.0.0.1",
 			Listen: network.Listen,
 			Dial:   transcript.Nagle(network.DialContext),
-		}, defects...)
+		}, behaviour)
 		if err != nil {
 			t.Fatal(err)
 		}

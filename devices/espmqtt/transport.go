@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"mqtthil/devices/esptls"
 )
 
 // Codes of esp-tls in ErrorHandle.TLSLastError.
@@ -30,8 +32,9 @@ type transport interface {
 	close()
 }
 
-// receiveWindow is how many bytes lie unread on the board before the other side has to wait (lwIP's TCP_WND).
-const receiveWindow = 5760
+// receiveWindow is how many bytes may lie unread before the other side has to wait. A board has a tenth of that (lwIP's
+// TCP_WND), but then chance would decide how large messages are cut into fragments, which are what one read finds.
+const receiveWindow = 64 << 10
 
 // socket is the transport over TCP. A goroutine moves bytes from the connection to the board's receive buffer, so that
 // one can look there without waiting.
@@ -172,31 +175,36 @@ func (s *socket) close() {
 // errProtocol is an error of a layer above TCP, for which a board reports no codes.
 var errProtocol = errors.New("protocol error")
 
-// transportCodes are the codes that a board reports for an error: esp-tls's code and the socket's errno, with the
+// transportCodes are the codes that a board reports for an error: those of esp-tls, and the socket's errno with the
 // numbers that lwIP gives them (newlib).
-func transportCodes(err error) (lastError, errno int) {
+func transportCodes(err error) ErrorHandle {
+	lastError, errno := errFailedToConnect, 0
 	var dns *net.DNSError
+	var tls *esptls.Error
 	switch {
+	case errors.As(err, &tls):
+		return ErrorHandle{Type: ErrorTCPTransport, TLSLastError: tls.LastError, TLSStackError: tls.StackError,
+			CertificateFlags: tls.CertificateFlags}
 	case errors.Is(err, errProtocol):
-		return 0, 0
+		lastError = 0
 	case errors.As(err, &dns):
-		return errCannotResolve, 0
+		lastError = errCannotResolve
 	case errors.Is(err, io.EOF):
-		return errPeerClosed, 0
+		lastError = errPeerClosed
 	case errors.Is(err, syscall.ECONNRESET):
-		return 0, 104
+		lastError, errno = 0, 104
 	case errors.Is(err, syscall.EPIPE):
-		return 0, 32
+		lastError, errno = 0, 32
 	case errors.Is(err, net.ErrClosed):
-		return 0, 9 // EBADF
+		lastError, errno = 0, 9 // EBADF
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return errFailedToConnect, 111
+		errno = 111
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return errConnectTimeout, 0
+		lastError = errConnectTimeout
 	case errors.Is(err, syscall.EHOSTUNREACH):
-		return errFailedToConnect, 118
+		errno = 118
 	case errors.Is(err, syscall.ENETUNREACH):
-		return errFailedToConnect, 114
+		errno = 114
 	}
-	return errFailedToConnect, 0
+	return ErrorHandle{Type: ErrorTCPTransport, TLSLastError: lastError, SocketErrno: errno}
 }

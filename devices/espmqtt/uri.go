@@ -51,8 +51,9 @@ func (c *client) defaultPort(scheme string) int {
 }
 
 // applyURI takes scheme://[user[:password]@]host[:port][/path][?query][#fragment] apart. What the URI leaves out stays
-// as it is, but for the path (ESP-URI-07, ESP-URI-08). A URI that is wrong changes nothing (ESP-URI-10).
-func (s *settings) applyURI(uri string) error {
+// as it is, but for the path (ESP-URI-07, ESP-URI-08). A URI that is wrong changes nothing (ESP-URI-10). User and password
+// are percent-decoded, but where they are to be taken literally.
+func (s *settings) applyURI(uri string, literally bool) error {
 	if strings.HasPrefix(uri, "/") || strings.HasPrefix(uri, "*") { // a path alone is one to the parser (ESP-URI-01)
 		return fmt.Errorf("uri %q has no scheme: %w", uri, ErrNoMemory)
 	}
@@ -82,11 +83,13 @@ func (s *settings) applyURI(uri string) error {
 		return fmt.Errorf("uri %q: %w", uri, err)
 	}
 	username, password, hasPassword := strings.Cut(userinfo, ":") // the first colon splits (ESP-URI-06)
-	if username, err = percentDecoded(username); err != nil {
-		return fmt.Errorf("uri %q: user: %w", uri, err)
-	}
-	if password, err = percentDecoded(password); err != nil {
-		return fmt.Errorf("uri %q: password: %w", uri, err)
+	if !literally {
+		if username, err = percentDecoded(username); err != nil {
+			return fmt.Errorf("uri %q: user: %w", uri, err)
+		}
+		if password, err = percentDecoded(password); err != nil {
+			return fmt.Errorf("uri %q: password: %w", uri, err)
+		}
 	}
 
 	if userinfo != "" {

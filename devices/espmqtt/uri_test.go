@@ -59,7 +59,7 @@ func TestURI(t *testing.T) {
 			t.Parallel()
 			old := settings{scheme: "ws", host: "old", port: 9, path: "/old", username: "u", password: "p"}
 			s := old
-			err := s.applyURI(test.uri)
+			err := s.applyURI(test.uri, false)
 			if !errors.Is(err, test.err) || (err == nil) != (test.err == nil) {
 				t.Fatalf("%s: error %v, not %v", test.uri, err, test.err)
 			}
@@ -75,12 +75,13 @@ func TestURI(t *testing.T) {
 }
 
 func FuzzURI(f *testing.F) {
-	for _, seed := range []string{"mqtt://user:pa%20ss@host:1883/path?query#f", "ws://[::1%25e]:80?", "mqtt://", "//", "mqtt://@:", ""} {
+	for _, seed := range []string{"mqtt://user:pa%20ss@host:1883/path?query#f", "ws://[::1%25e]:80?",
+		"mqtt://", "//", "mqtt://@:", ""} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, uri string) {
 		var s settings
-		if err := s.applyURI(uri); err != nil {
+		if err := s.applyURI(uri, false); err != nil {
 			return
 		}
 		if s.host == "" || s.scheme == "" || s.port < 0 || s.port > 65535 {

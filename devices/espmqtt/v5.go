@@ -15,12 +15,16 @@ type v5 struct {
 	server     serverProperties
 	aliases    map[uint16]string // topics by the aliases of the broker; they outlive the connection (ESP-V5-20)
 	inFlight   int               // unacknowledged QoS > 0 PUBLISHes that this connection has sent (ESP-V5-10)
+	ownAliases map[uint16]string // topics by the aliases that this connection has sent
+	keepAlive  *int              // server keep alive, in seconds, where it counts for this connection alone
+	parted     bool              // goodbye was said on this connection
 }
 
 // serverProperties are what CONNACK said the broker can do. A value that a later CONNACK leaves out stays as it was, but
 // for the receive maximum (ESP-V5-06).
 type serverProperties struct {
 	receiveMaximum      uint16
+	maximumPacketSize   uint32 // 0: no limit
 	maximumQoS          byte
 	retainAvailable     bool
 	sharedAvailable     bool
@@ -33,8 +37,9 @@ const noReceiveMaximum = 65535
 // newV5 is the state before the first CONNACK (ESP-V5-07).
 func newV5() v5 {
 	return v5{
-		server:  serverProperties{receiveMaximum: noReceiveMaximum, maximumQoS: 2, retainAvailable: true, sharedAvailable: true},
-		aliases: map[uint16]string{},
+		server:     serverProperties{receiveMaximum: noReceiveMaximum, maximumQoS: 2, retainAvailable: true, sharedAvailable: true},
+		aliases:    map[uint16]string{},
+		ownAliases: map[uint16]string{},
 	}
 }
 
@@ -86,20 +91,27 @@ type PublishProperty struct {
 	ContentType            *string `json:"content_type,omitempty"`
 }
 
-// properties are those of PUBLISH in the client's order. With response information of the broker the response topic is
-// spoilt: its last character is cut off and a NUL appended (ESP-V5-33).
-func (p *PublishProperty) properties(information string) (b []byte) {
+// properties are those of PUBLISH in the client's order.
+func (p *PublishProperty) properties(responseTopic *string) (b []byte) {
 	b = appendPropertyBool(b, propPayloadFormat, p.PayloadFormatIndicator)
 	b = appendProperty32(b, propMessageExpiry, p.MessageExpiryInterval)
 	b = appendProperty16(b, propTopicAlias, p.TopicAlias)
-	topic := p.ResponseTopic
-	if topic != nil && information != "" {
-		joined := *topic + "/" + information
-		joined = joined[:len(joined)-1] + "\x00"
-		topic = &joined
-	}
-	b = appendPropertyText(b, propResponseTopic, topic)
+	b = appendPropertyText(b, propResponseTopic, responseTopic)
 	return appendPropertyText(b, propContentType, p.ContentType)
+}
+
+// responseTopic is the topic with the response information of the broker behind it. It is spoilt by that: its last
+// character is cut off and a NUL appended (ESP-V5-33).
+func (c *client) responseTopic(topic *string) *string {
+	information := c.v5.server.responseInformation
+	if topic == nil || information == "" {
+		return topic
+	}
+	joined := *topic + "/" + information
+	if c.does(QuirkResponseTopic) {
+		joined = joined[:len(joined)-1] + "\x00"
+	}
+	return &joined
 }
 
 // SubscribeProperty is esp_mqtt5_subscribe_property_config_t.
@@ -257,7 +269,7 @@ func (c *client) v5PublishAllowed(qos int, retain bool) bool {
 
 // v5QuotaLeft says whether another PUBLISH with QoS > 0 may go out (ESP-V5-10).
 func (c *client) v5QuotaLeft() bool {
-	return !c.isV5() || c.v5.inFlight < int(c.v5.server.receiveMaximum)
+	return !c.isV5() || c.v5.inFlight < int(c.v5.server.receiveMaximum) || c.has(ReceiveMaximumIgnored)
 }
 
 // v5Sendable is the item that may be sent in the place of a queued one: itself, where the quota does not hold it back,
@@ -265,6 +277,11 @@ func (c *client) v5QuotaLeft() bool {
 func (c *client) v5Sendable(it *item) *item {
 	if it == nil || it.kind != typePublish || it.qos <= 0 || c.v5QuotaLeft() {
 		return it
+	}
+	if !c.does(QuirkBlockedSubscribe) {
+		if free := c.outbox.all(queued, func(it *item) bool { return it.kind != typePublish }); len(free) > 0 {
+			return free[0]
+		}
 	}
 	if it = c.outbox.get(0); it != nil && it.state == queued && it.kind == typePublish && it.qos == 0 {
 		return it
@@ -293,6 +310,9 @@ func (c *client) v5Connack() (sessionPresent bool, code byte, err error) {
 	r := &c.receiver
 	server := &c.v5.server
 	server.receiveMaximum = noReceiveMaximum
+	if !c.does(QuirkServerLimitsKept) {
+		*server = newV5().server
+	}
 	sessionPresent, code = r.buffer[r.header]&1 != 0, r.buffer[r.header+1]
 	if r.total > r.length {
 		return sessionPresent, 0, errProperties
@@ -309,15 +329,19 @@ func (c *client) v5Connack() (sessionPresent bool, code byte, err error) {
 	for id, ok := p.next(); ok; id, ok = p.next() {
 		switch id {
 		case propSessionExpiry:
-			c.v5.connect.SessionExpiryInterval = p.uint32()
+			if expiry := p.uint32(); c.does(QuirkConnackIntoConnect) {
+				c.v5.connect.SessionExpiryInterval = expiry
+			}
 		case propReceiveMaximum:
-			server.receiveMaximum = p.uint16()
+			if server.receiveMaximum = p.uint16(); server.receiveMaximum == 0 && !c.does(QuirkReceiveMaximumZero) {
+				p.err = errProperties
+			}
 		case propMaximumQoS:
 			server.maximumQoS = p.byte()
 		case propRetainAvailable:
 			server.retainAvailable = p.byte() != 0
 		case propMaximumPacketSize:
-			p.uint32() // not heeded (ESP-QRK-24)
+			server.maximumPacketSize = p.uint32() // not heeded (ESP-QRK-24)
 		case propAssignedClientID:
 			c.settings.clientID, c.settings.hasClientID = string(p.text()), true
 		case propTopicAliasMaximum:
@@ -329,7 +353,13 @@ func (c *client) v5Connack() (sessionPresent bool, code byte, err error) {
 		case propSharedAvailable:
 			server.sharedAvailable = p.byte() != 0
 		case propServerKeepAlive:
-			c.settings.keepAlive = int(p.uint16())
+			switch seconds := int(p.uint16()); {
+			case c.has(ServerKeepAliveIgnored):
+			case c.does(QuirkConnackIntoConnect):
+				c.settings.keepAlive = seconds
+			default:
+				c.v5.keepAlive = &seconds
+			}
 		case propResponseInformation:
 			server.responseInformation = string(p.text())
 		case propReasonString, propServerReference, propAuthMethod, propAuthData:
@@ -384,7 +414,10 @@ func (c *client) v5Publish() (ok bool) {
 		case propCorrelationData:
 			e.Properties.CorrelationData = p.text()
 		case propSubscriptionID:
-			e.Properties.SubscriptionID = uint16(p.variable())
+			n := p.variable()
+			if e.Properties.SubscriptionID = uint16(n); !c.does(QuirkLastSubscriptionID) {
+				e.Properties.SubscriptionIDs = append(e.Properties.SubscriptionIDs, n)
+			}
 		case propContentType:
 			e.Properties.ContentType = p.text()
 		case propUserProperty:
@@ -400,6 +433,7 @@ func (c *client) v5Publish() (ok bool) {
 	}
 	if limit := c.v5.connect.TopicAliasMaximum; alias > limit {
 		c.log5('E', "esp_mqtt5_get_publish_data: Broker response topic alias %d is over the max topic alias %d", alias, limit)
+		c.goodbye(reasonTopicAliasInvalid)
 		return false
 	}
 	if alias != 0 && topic == "" {
@@ -407,7 +441,7 @@ func (c *client) v5Publish() (ok bool) {
 		if topic, known = c.v5.aliases[alias]; !known {
 			return false
 		}
-	} else if alias != 0 {
+	} else if alias != 0 && !c.has(TopicAliasForgotten) {
 		c.v5.aliases[alias] = topic
 	}
 	e.Topic, e.Data = topic, r.buffer[at:r.length]
@@ -471,12 +505,45 @@ func userProperties(list []byte) (all []UserProperty) {
 }
 
 // v5Disconnected handles DISCONNECT: the client tells, and stays connected (ESP-V5-32).
-func (c *client) v5Disconnected() {
+func (c *client) v5Disconnected() (stay bool) {
 	c.event.ReasonCode = -1
-	if r := &c.receiver; r.length > r.header {
+	if !c.does(QuirkEmptyDisconnect) {
+		c.event.ReasonCode = 0
+	}
+	if r := &c.receiver; r.length > r.header && !c.has(DisconnectReasonLost) {
 		c.event.ReasonCode = int(r.buffer[r.header])
 	}
+	if !c.does(QuirkDisconnectKeepsOpen) {
+		return false // which tells
+	}
 	c.dispatch(EventDisconnected)
+	return true
+}
+
+// Reason codes that only a client without quirks sends.
+const (
+	reasonMalformedPacket   = 0x81
+	reasonProtocolError     = 0x82
+	reasonIDNotFound        = 0x92
+	reasonTopicAliasInvalid = 0x94
+	reasonPacketTooLarge    = 0x95
+)
+
+// goodbye tells the broker why the connection will be closed. The real client does not (ESP-QRK-17).
+func (c *client) goodbye(reason byte) {
+	if c.does(QuirkSilentClose) || !c.isV5() || !c.is(stateConnected) || c.v5.parted {
+		return
+	}
+	c.v5.parted = true
+	if err := c.send(c.packet(typeDisconnect<<4, []byte{reason, 0})); err != nil {
+		c.log('E', "Error sending disconnect message")
+	}
+}
+
+// tooLargeForServer holds the size of a packet against what the broker takes. The real client does not (ESP-QRK-24).
+func (c *client) tooLargeForServer(size int) bool {
+	limit := c.v5.server.maximumPacketSize
+	return c.isV5() && limit > 0 && uint64(size) > uint64(limit) && !c.does(QuirkMaximumPacketSize)
 }
 
 // v5Refusal is the log text of a refusal's reason code.

@@ -16,7 +16,8 @@ func v5Client(c *Config) { c.Session.Protocol = ProtocolV5 }
 func TestPublishProperties(t *testing.T) {
 	t.Parallel()
 	inRig(t, options{config: v5Client}, func(r *rig) {
-		property := PublishProperty{PayloadFormatIndicator: true, MessageExpiryInterval: 30, ResponseTopic: text("r"), ContentType: text("c")}
+		property := PublishProperty{PayloadFormatIndicator: true, MessageExpiryInterval: 30,
+			ResponseTopic: text("r"), ContentType: text("c")}
 		if err := r.SetPublishProperty(property); err != nil {
 			t.Fatal(err)
 		}
@@ -176,9 +177,10 @@ func TestReceiveV5(t *testing.T) {
 		"properties too long":     {"3004 0001 74 0a", "disconnected", ""},
 		"no properties":           {"3003 0001 74", "disconnected", ""},
 		"empty topic":             {"3003 0000 00", `data("",0,0@0/0)`, ""},
-		"fragments":               {"3250 0001 74 1122 00" + strings.Repeat("70", 74), `data("t",4386,56@0/74) data("",4386,18@56/74)`, "4004 1122 0000"},
-		"server DISCONNECT":       {"e0028b00", "disconnected", ""},
-		"AUTH":                    {"f000", "error(1,0) disconnected", ""},
+		"fragments": {"3250 0001 74 1122 00" + strings.Repeat("70", 74),
+			`data("t",4386,56@0/74) data("",4386,18@56/74)`, "4004 1122 0000"},
+		"server DISCONNECT": {"e0028b00", "disconnected", ""},
+		"AUTH":              {"f000", "error(1,0) disconnected", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

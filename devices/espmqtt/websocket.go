@@ -15,6 +15,7 @@ import (
 
 // Opcodes of frames. Those from opcodeClose on are control frames.
 const (
+	opcodeText   = 1
 	opcodeBinary = 2
 	opcodeClose  = 8
 	opcodePing   = 9
@@ -33,6 +34,7 @@ const (
 // reports as a time that has passed (ESP-WS-07).
 type webSocket struct {
 	*socket
+	traits
 	random *rand.Rand
 	early  []byte // came behind the answer to the handshake
 	limit  time.Duration
@@ -42,6 +44,7 @@ type webSocket struct {
 	length    int
 	remaining int // bytes of it that were not read
 	mask      [4]byte
+	served    bool // a control frame has been dealt with, of which the last read said nothing; see QuirkWebSocketControl
 }
 
 // statusRedirect are the answers that carry another address, and that the client takes for success (ESP-WS-03).
@@ -52,11 +55,10 @@ const keyGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 // upgrade does the opening handshake on a connection (ESP-WS-01, ESP-WS-02). The whole of the answer's header must fit
 // size bytes, as the request must.
-func upgrade(s *socket, random *rand.Rand, host, path string, size int, limit time.Duration) (*webSocket, error) {
-	w := &webSocket{socket: s, random: random, limit: limit}
+func (w *webSocket) upgrade(host, path string, size int) error {
 	raw := make([]byte, 16)
 	for i := range raw {
-		raw[i] = byte(random.Uint32())
+		raw[i] = byte(w.random.Uint32())
 	}
 	key := base64.StdEncoding.EncodeToString(raw)
 	request := "GET " + cmp.Or(path, "/") + " HTTP/1.1\r\n" +
@@ -67,31 +69,37 @@ func upgrade(s *socket, random *rand.Rand, host, path string, size int, limit ti
 		"Sec-WebSocket-Version: 13\r\n" +
 		"Sec-WebSocket-Key: " + key + "\r\n" +
 		"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
-	if len(request) >= size {
-		return nil, fmt.Errorf("an upgrade request of %d bytes: %w", len(request), errProtocol)
+	if w.has(SubprotocolMissing) {
+		request = strings.Replace(request, "Sec-WebSocket-Protocol: mqtt\r\n", "", 1)
 	}
-	if err := s.write([]byte(request), limit); err != nil {
-		return nil, err
+	if len(request) >= size {
+		return fmt.Errorf("an upgrade request of %d bytes: %w", len(request), errProtocol)
+	}
+	if err := w.socket.write([]byte(request), w.limit); err != nil {
+		return err
 	}
 	answer := make([]byte, 0, size-1)
 	for {
-		n, err := s.read(answer[len(answer):cap(answer)], limit)
+		n, err := w.socket.read(answer[len(answer):cap(answer)], w.limit)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if n == 0 {
-			return nil, fmt.Errorf("no answer to the upgrade request, or too long a one: %w", errProtocol)
+			return fmt.Errorf("no answer to the upgrade request, or too long a one: %w", errProtocol)
 		}
 		answer = answer[:len(answer)+n]
 		if header, early, found := bytes.Cut(answer, []byte("\r\n\r\n")); found {
 			redirected, err := checkAnswer(string(header), key)
-			if err != nil {
-				return nil, err
+			if err == nil && !w.does(QuirkWebSocketUnchecked) {
+				err = checkAgreement(string(header))
+			}
+			if err != nil && !w.has(UpgradeUnchecked) {
+				return err
 			}
 			if w.early = early; redirected { // nothing of the answer was taken for read
 				w.early = answer
 			}
-			return w, nil
+			return nil
 		}
 	}
 }
@@ -129,6 +137,21 @@ func checkAnswer(header, key string) (redirected bool, err error) {
 		return false, fmt.Errorf("a wrong Sec-WebSocket-Accept: %w", errProtocol)
 	}
 	return false, nil
+}
+
+// checkAgreement looks at the rest of what RFC 6455 asks of an answer, and the client does not.
+func checkAgreement(header string) error {
+	lines := strings.Split(header, "\r\n")
+	if _, status, _ := strings.Cut(lines[0], " "); !strings.HasPrefix(status, "101") {
+		return fmt.Errorf("status %q: %w", status, errProtocol)
+	}
+	for _, line := range lines[1:] {
+		name, value, _ := strings.Cut(line, ":")
+		if strings.EqualFold(name, "Sec-WebSocket-Protocol") && strings.TrimSpace(value) == "mqtt" {
+			return nil
+		}
+	}
+	return fmt.Errorf("an answer without the subprotocol mqtt: %w", errProtocol)
 }
 
 // acceptFor is the proof that a server gives for a key.
@@ -173,8 +196,12 @@ func (w *webSocket) read(p []byte, wait time.Duration) (int, error) {
 		control := w.opcode >= opcodeClose
 		switch {
 		case control && begun:
-			return 0, w.control(wait)
-		case control && w.length > 0:
+			if err := w.control(wait); err != nil || w.does(QuirkWebSocketControl) {
+				return 0, err
+			}
+			w.served = true
+			return w.read(p, wait)
+		case control && w.length > 0 && w.does(QuirkWebSocketControl):
 			// Nothing came. The client forgets that it has dealt with the last control frame and wants its payload
 			// once more; where that is missing, the connection is over.
 			return 0, fmt.Errorf("the payload of a control frame is missing: %w", errProtocol)
@@ -189,6 +216,7 @@ func (w *webSocket) read(p []byte, wait time.Duration) (int, error) {
 	}
 	w.unmask(p[:n])
 	w.remaining -= n
+	w.served = w.served && n == 0
 	return n, nil
 }
 
@@ -205,6 +233,9 @@ func (w *webSocket) begin(wait time.Duration) (begun bool, err error) {
 		return false, nil
 	}
 	var head [2]byte
+	if !w.does(QuirkWebSocketControl) {
+		wait = max(wait, w.limit)
+	}
 	if err := w.takeAll(head[:], wait); err != nil {
 		return false, err
 	}
@@ -213,6 +244,8 @@ func (w *webSocket) begin(wait time.Duration) (begun bool, err error) {
 	switch {
 	case head[0]&frameReserved != 0, w.opcode > opcodeBinary && w.opcode < opcodeClose, w.opcode > opcodePong:
 		return false, fmt.Errorf("a frame of an unknown kind: %w", errProtocol)
+	case w.opcode == opcodeText && !w.does(QuirkWebSocketUnchecked):
+		return false, fmt.Errorf("a text frame: %w", errProtocol)
 	case control && head[0]&frameFIN == 0:
 		return false, fmt.Errorf("a part of a control frame: %w", errProtocol)
 	}
@@ -250,6 +283,11 @@ func (w *webSocket) control(wait time.Duration) error {
 	payload := make([]byte, w.length)
 	if w.length > 0 {
 		n, err := w.take(payload, wait)
+		if err == nil && n < w.length && !w.does(QuirkWebSocketControl) {
+			if err = w.takeAll(payload[n:], w.limit); err == nil {
+				n = w.length
+			}
+		}
 		w.remaining -= n
 		if err != nil || n < w.length {
 			return cmp.Or(err, errProtocol)
@@ -258,6 +296,12 @@ func (w *webSocket) control(wait time.Duration) error {
 	}
 	switch w.opcode {
 	case opcodePing:
+		switch {
+		case w.has(PongMissing):
+			return nil
+		case w.has(PongEmpty):
+			payload = nil
+		}
 		return w.frame(opcodePong, payload, w.limit)
 	case opcodeClose:
 		if err := w.frame(opcodeClose, nil, w.limit); err != nil {
@@ -274,8 +318,22 @@ func (w *webSocket) control(wait time.Duration) error {
 }
 
 func (w *webSocket) write(p []byte, limit time.Duration) error {
+	if w.has(TextFrames) {
+		return w.frame(opcodeText, p, limit)
+	}
 	return w.frame(opcodeBinary, p, limit)
 }
+
+// close closes the connection below. The client does not close the WebSocket (ESP-WS-09).
+func (w *webSocket) close() {
+	if !w.does(QuirkWebSocketNoClose) && w.opcode != opcodeClose {
+		_ = w.frame(opcodeClose, binary.BigEndian.AppendUint16(nil, statusNormal), w.limit)
+	}
+	w.socket.close()
+}
+
+// statusNormal is the status of a CLOSE frame that has nothing to complain of.
+const statusNormal = 1000
 
 // frame sends a masked frame: its header and its payload in two writes.
 func (w *webSocket) frame(opcode byte, payload []byte, limit time.Duration) error {
@@ -289,7 +347,12 @@ func (w *webSocket) frame(opcode byte, payload []byte, limit time.Duration) erro
 		head = binary.BigEndian.AppendUint16(head, uint16(len(payload)))
 	}
 	mask := w.random.Uint32()
-	head = binary.BigEndian.AppendUint32(head, mask)
+	if w.has(FramesUnmasked) {
+		mask = 0
+		head[1] &^= frameMasked
+	} else {
+		head = binary.BigEndian.AppendUint32(head, mask)
+	}
 	if err := w.socket.write(head, limit); err != nil || len(payload) == 0 {
 		return err
 	}

@@ -10,10 +10,10 @@ import (
 
 // overWS runs a test with a client whose upgrade request has been answered with status and headers; ACCEPT in them stands
 // for the right key.
-func overWS(t *testing.T, answer string, run func(*rig)) {
+func overWS(t *testing.T, answer string, run func(*rig), without ...Quirk) {
 	t.Helper()
 	config := func(c *Config) { c.Broker.Address.URI = text("ws://10.0.0.1:1883/mqtt?x=1") }
-	inRig(t, options{config: config, stay: true}, func(r *rig) {
+	inRig(t, options{config: config, stay: true, behaviour: Behaviour{Without: without}}, func(r *rig) {
 		if err := r.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -45,20 +45,25 @@ func TestUpgrade(t *testing.T) {
 	t.Parallel()
 	const accepted, refused = "before", "before error(1,0) disconnected"
 	for name, test := range map[string]struct{ answer, want string }{
-		"101":              {"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n", accepted},
-		"any case":         {"HTTP/1.1 200 OK\r\nSEC-WebSocket-accept: ACCEPT\r\n\r\n", accepted},
-		"wrong key":        {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n", refused},
-		"no key":           {"HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n", refused},
-		"two keys":         {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: ACCEPT\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n", refused},
-		"two blanks":       {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept:  ACCEPT\r\n\r\n", refused},
-		"no HTTP":          {"SSH-2.0-x\r\n\r\n", refused},
-		"too long":         {"HTTP/1.1 101 S\r\nX: " + strings.Repeat("x", 1100) + "\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n", refused},
-		"redirection":      {"HTTP/1.1 302 Found\r\nLocation: ws://x/\r\n\r\n", refused}, // after a CONNECT
-		"to nowhere":       {"HTTP/1.1 302 Found\r\n\r\n", refused},
-		"CONNACK at once":  {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n\x82\x04\x20\x02\x00\x00", "before connected"},
-		"refused at once":  {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n\x82\x04\x20\x02\x00\x05", "before error(2,0) disconnected"},
-		"a text frame":     {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n\x01\x02\x20\x02\x80\x02\x00\x00", "before connected"},
-		"a masked frame":   {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n\x82\x81\x20\x00\x00\x00\x00\x82\x03\x02\x00\x00", "before connected"},
+		"101":       {"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n", accepted},
+		"any case":  {"HTTP/1.1 200 OK\r\nSEC-WebSocket-accept: ACCEPT\r\n\r\n", accepted},
+		"wrong key": {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: AAAAAAAAAAAAAAAAAAAAAAAAAAA=\r\n\r\n", refused},
+		"no key":    {"HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n", refused},
+		"two keys": {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: ACCEPT\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n",
+			refused},
+		"two blanks": {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept:  ACCEPT\r\n\r\n", refused},
+		"no HTTP":    {"SSH-2.0-x\r\n\r\n", refused},
+		"too long": {"HTTP/1.1 101 S\r\nX: " + strings.Repeat("x", 1100) + "\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n",
+			refused},
+		"redirection": {"HTTP/1.1 302 Found\r\nLocation: ws://x/\r\n\r\n", refused}, // after a CONNECT
+		"to nowhere":  {"HTTP/1.1 302 Found\r\n\r\n", refused},
+		"CONNACK at once": {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n\x82\x04\x20\x02\x00\x00",
+			"before connected"},
+		"refused at once": {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n\x82\x04\x20\x02\x00\x05", "before error(2,0) disconnected"},
+		"a text frame": {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n\x01\x02\x20\x02\x80\x02\x00\x00",
+			"before connected"},
+		"a masked frame": {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n\x82\x81\x20\x00\x00\x00\x00\x82\x03\x02\x00\x00",
+			"before connected"},
 		"reserved bits":    {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n\xc2\x04\x20\x02\x00\x00", refused},
 		"reserved opcode":  {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n\x83\x04\x20\x02\x00\x00", refused},
 		"a part of a ping": {"HTTP/1.1 101 S\r\nSec-WebSocket-Accept: ACCEPT\r\n\r\n\x09\x00", refused},

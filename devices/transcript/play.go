@@ -47,8 +47,8 @@ func kconfig(options map[string]json.RawMessage) (*espmqtt.Kconfig, error) {
 	return &k, nil
 }
 
-// Play goes through a case with an emulated board and returns the trace. The board has the planted defects.
-func Play(script *Case, network Network, defects ...espmqtt.Defect) ([]Row, error) {
+// Play goes through a case with an emulated board, whose client has the given behaviour, and returns the trace.
+func Play(script *Case, network Network, behaviour espmqtt.Behaviour) ([]Row, error) {
 	options, err := kconfig(script.Kconfig)
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func Play(script *Case, network Network, defects ...espmqtt.Defect) ([]Row, erro
 	board := emulator.New(struct {
 		io.Reader
 		io.Writer
-	}{toBoard, fromBoard}, emulator.Options{MAC: macAddress, Kconfig: options, Defects: defects, Seed: 1, Dial: network.Dial})
+	}{toBoard, fromBoard}, emulator.Options{MAC: macAddress, Kconfig: options, Behaviour: behaviour, Seed: 1, Dial: network.Dial})
 	broker.tasks.Go(func() {
 		if err := board.Run(); err != nil {
 			broker.fault(err)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"mqtthil/devices/espmqtt"
 	"mqtthil/harness/simnet"
 )
 
@@ -19,7 +20,8 @@ func playText(t *testing.T, text string) (onWire, events string) {
 	var seen, posted []string
 	synctest.Test(t, func(t *testing.T) {
 		network := simnet.New()
-		rows, err := Play(&script, Network{Host: "127.0.0.1", Listen: network.Listen, Dial: Nagle(network.DialContext)})
+		rows, err := Play(&script, Network{Host: "127.0.0.1", Listen: network.Listen, Dial: Nagle(network.DialContext)},
+			espmqtt.Behaviour{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +104,8 @@ func TestPlayFaults(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				network := simnet.New()
-				if _, err := Play(&script, Network{Host: "127.0.0.1", Listen: network.Listen, Dial: network.DialContext}); err == nil {
+				if _, err := Play(&script, Network{Host: "127.0.0.1", Listen: network.Listen, Dial: network.DialContext},
+					espmqtt.Behaviour{}); err == nil {
 					t.Error("no error")
 				}
 			})
@@ -111,7 +114,8 @@ func TestPlayFaults(t *testing.T) {
 }
 
 func FuzzCase(f *testing.F) {
-	f.Add([]byte(`{"rules": [{"on": "PUBLISH", "do": [{"send": "{id}", "listen": true}]}], "steps": [{"at_ms": 1, "publish": {"payload": {"pattern": "a", "reps": 3}}}]}`))
+	f.Add([]byte(`{"rules": [{"on": "PUBLISH", "do": [{"send": "{id}", "listen": true}]}],
+		"steps": [{"at_ms": 1, "publish": {"payload": {"pattern": "a", "reps": 3}}}]}`))
 	f.Add([]byte(`{"steps": [{"publish": {"payload": "x", "qos": 2, "props": "zz"}}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var script Case

@@ -1,4 +1,4 @@
-package esptransport
+package esptls
 
 import (
 	"crypto/ecdsa"

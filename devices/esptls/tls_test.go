@@ -1,4 +1,4 @@
-package esptransport
+package esptls
 
 import (
 	"bytes"
@@ -20,6 +20,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"mqtthil/devices/esptls/esptlstest"
 	"mqtthil/harness/simnet"
 )
 
@@ -81,45 +82,37 @@ func (s signer) Sign(random io.Reader, digest []byte, options crypto.SignerOpts)
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	ca, other := newAuthority(t, "bench CA"), newAuthority(t, "another CA")
-	middle := &authority{t: t, key: newKey(t)}
-	middle.certificate = ca.sign(&x509.Certificate{
-		Subject: pkix.Name{CommonName: "intermediate"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}, middle.key.Public())
-	underMiddle := middle.server(named("broker"))
-	underMiddle.Certificate = append(underMiddle.Certificate, middle.certificate.Raw)
+	ca, other := esptlstest.NewAuthority(t, "bench CA"), esptlstest.NewAuthority(t, "another CA")
+	middle := ca.Intermediate("intermediate")
+	underMiddle := middle.Server(esptlstest.Named("broker"))
+	underMiddle.Certificate = append(underMiddle.Certificate, middle.Certificate.Raw)
 
-	alone := &authority{t: t, key: newKey(t)}
-	selfSigned := tls.Certificate{PrivateKey: alone.key}
-	template := named("broker")
-	selfSigned.Leaf = alone.sign(&template, alone.key.Public())
-	selfSigned.Certificate = [][]byte{selfSigned.Leaf.Raw}
+	selfSigned := esptlstest.SelfSigned(t, esptlstest.Named("broker"))
 
-	broker := ca.server(named("broker", "10.0.0.1", "*.example.org"))
-	onlyCommonName := ca.server(x509.Certificate{Subject: pkix.Name{CommonName: "broker"}})
-	bothNames := named("elsewhere")
+	broker := ca.Server(esptlstest.Named("broker", "10.0.0.1", "*.example.org"))
+	onlyCommonName := ca.Server(x509.Certificate{Subject: pkix.Name{CommonName: "broker"}})
+	bothNames := esptlstest.Named("elsewhere")
 	bothNames.Subject.CommonName = "broker"
-	expired := named("broker")
-	expired.NotBefore, expired.NotAfter = longAgo, longAgo.AddDate(0, 0, 1)
-	future := named("broker")
-	future.NotBefore, future.NotAfter = farAhead.AddDate(-1, 0, 0), farAhead
-	forClients := named("broker")
+	expired := esptlstest.Named("broker")
+	expired.NotBefore, expired.NotAfter = esptlstest.LongAgo, esptlstest.LongAgo.AddDate(0, 0, 1)
+	future := esptlstest.Named("broker")
+	future.NotBefore, future.NotAfter = esptlstest.FarAhead.AddDate(-1, 0, 0), esptlstest.FarAhead
+	forClients := esptlstest.Named("broker")
 	forClients.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
-	noSignature := named("broker")
+	noSignature := esptlstest.Named("broker")
 	noSignature.KeyUsage = x509.KeyUsageKeyEncipherment
 
 	wrappedKey, _, err := parseKey(readKey(t, "pbes2-aes256-sha256"), []byte("bench"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	device := pkix.Name{CommonName: "device"}
-	deviceCertificate := ca.sign(&x509.Certificate{Subject: device}, wrappedKey.Public())
+	deviceCertificate := ca.Sign(esptlstest.Device(), wrappedKey.Public())
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rsaCertificate := ca.sign(&x509.Certificate{Subject: device}, rsaKey.Public())
-	caPEM := inPEM(ca.certificate)
+	rsaCertificate := ca.Sign(esptlstest.Device(), rsaKey.Public())
+	caPEM := esptlstest.PEM(ca.Certificate)
 	withDates := Build{CertificateDates: true}
 
 	for _, c := range []struct {
@@ -128,7 +121,7 @@ func TestTLS(t *testing.T) {
 		mutual  bool
 		ceiling uint16 // the server's highest version
 		host    string
-		options TLSOptions
+		options Options
 
 		want   Error // without Err; zero: the connection stands
 		silent bool  // nothing reached the server
@@ -136,125 +129,125 @@ func TestTLS(t *testing.T) {
 		sni    string
 		alpn   string
 	}{
-		{name: "CA in PEM", options: TLSOptions{CA: caPEM}, sni: "broker"},
-		{name: "CA in DER", options: TLSOptions{CA: ca.certificate.Raw}, sni: "broker"},
-		{name: "one good CA of two", options: TLSOptions{CA: append(
+		{name: "CA in PEM", options: Options{CA: caPEM}, sni: "broker"},
+		{name: "CA in DER", options: Options{CA: ca.Certificate.Raw}, sni: "broker"},
+		{name: "one good CA of two", options: Options{CA: append(
 			[]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), caPEM...)}, sni: "broker",
 			log: "W esp-tls-mbedtls: mbedtls_x509_crt_parse was partly successful. No. of failed certificates: 1"},
-		{name: "CA that is none", options: TLSOptions{CA: []byte("hello")}, silent: true,
+		{name: "CA that is none", options: Options{CA: []byte("hello")}, silent: true,
 			want: Error{LastError: 0x8015, StackError: 0x2180},
 			log:  "E esp-tls-mbedtls: mbedtls_x509_crt_parse of CA cert returned -0x2180"},
-		{name: "another CA", options: TLSOptions{CA: inPEM(other.certificate)},
+		{name: "another CA", options: Options{CA: esptlstest.PEM(other.Certificate)},
 			want: Error{LastError: 0x801A, StackError: 0x2700, CertificateFlags: FlagNotTrusted},
 			log:  "E esp-tls-mbedtls: mbedtls_ssl_handshake returned -0x2700"},
-		{name: "intermediate authority", server: underMiddle, options: TLSOptions{CA: caPEM}, sni: "broker"},
+		{name: "intermediate authority", server: underMiddle, options: Options{CA: caPEM}, sni: "broker"},
 		{name: "intermediate authority is what is trusted", server: underMiddle,
-			options: TLSOptions{CA: inPEM(middle.certificate)}, sni: "broker"},
+			options: Options{CA: esptlstest.PEM(middle.Certificate)}, sni: "broker"},
 		{name: "self-signed and trusted for itself", server: selfSigned,
-			options: TLSOptions{CA: inPEM(selfSigned.Leaf)}, sni: "broker"},
-		{name: "self-signed and not trusted", server: selfSigned, options: TLSOptions{CA: caPEM},
+			options: Options{CA: esptlstest.PEM(selfSigned.Leaf)}, sni: "broker"},
+		{name: "self-signed and not trusted", server: selfSigned, options: Options{CA: caPEM},
 			want: Error{LastError: 0x801A, StackError: 0x2700, CertificateFlags: FlagNotTrusted}},
-		{name: "server's certificate is no authority", options: TLSOptions{CA: inPEM(broker.Leaf)},
+		{name: "server's certificate is no authority", options: Options{CA: esptlstest.PEM(broker.Leaf)},
 			want: Error{LastError: 0x801A, StackError: 0x2700, CertificateFlags: FlagNotTrusted}},
 
-		{name: "bundle", options: TLSOptions{UseBundle: true, Bundle: pool(ca.certificate)}, sni: "broker"},
-		{name: "bundle goes before CA", options: TLSOptions{UseBundle: true, Bundle: pool(other.certificate), CA: caPEM},
+		{name: "bundle", options: Options{UseBundle: true, Bundle: esptlstest.Pool(ca.Certificate)}, sni: "broker"},
+		{name: "bundle goes before CA", options: Options{UseBundle: true, Bundle: esptlstest.Pool(other.Certificate), CA: caPEM},
 			want: Error{LastError: 0x801A, StackError: 0x2700, CertificateFlags: FlagNotTrusted}},
 		{name: "global store goes before bundle",
-			options: TLSOptions{UseGlobalCAStore: true, GlobalCAStore: caPEM, UseBundle: true,
-				Bundle: pool(other.certificate)}, sni: "broker"},
-		{name: "empty global store", options: TLSOptions{UseGlobalCAStore: true, CA: caPEM}, silent: true,
+			options: Options{UseGlobalCAStore: true, GlobalCAStore: caPEM, UseBundle: true,
+				Bundle: esptlstest.Pool(other.Certificate)}, sni: "broker"},
+		{name: "empty global store", options: Options{UseGlobalCAStore: true, CA: caPEM}, silent: true,
 			want: Error{LastError: 0x103}, log: "E esp-tls-mbedtls: global_cacert is NULL"},
-		{name: "roots of the machine", options: TLSOptions{UseBundle: true},
+		{name: "roots of the machine", options: Options{UseBundle: true},
 			want: Error{LastError: 0x801A, StackError: 0x2700, CertificateFlags: FlagNotTrusted}},
-		{name: "no verification", options: TLSOptions{}, silent: true, want: Error{LastError: 0x8017},
+		{name: "no verification", options: Options{}, silent: true, want: Error{LastError: 0x8017},
 			log: "E esp-tls-mbedtls: No server verification option set in esp_tls_cfg_t structure"},
-		{name: "CA cleared by NULL", options: TLSOptions{CA: []byte("NULL")}, silent: true, want: Error{LastError: 0x8017}},
+		{name: "CA cleared by NULL", options: Options{CA: []byte("NULL")}, silent: true, want: Error{LastError: 0x8017}},
 		{name: "no verification, in a build that needs none",
-			options: TLSOptions{Build: Build{SkipServerVerification: true}}, sni: "broker"},
+			options: Options{Build: Build{SkipServerVerification: true}}, sni: "broker"},
 		{name: "bundle that the build lacks", silent: true, want: Error{LastError: 0x8017},
-			options: TLSOptions{UseBundle: true, CA: caPEM, Build: Build{NoCertificateBundle: true}},
+			options: Options{UseBundle: true, CA: caPEM, Build: Build{NoCertificateBundle: true}},
 			log:     "E mqtt_client: Certificate bundle is not enabled for mbedTLS in menuconfig"},
 
-		{name: "another name", host: "elsewhere", options: TLSOptions{CA: caPEM},
+		{name: "another name", host: "elsewhere", options: Options{CA: caPEM},
 			want: Error{LastError: 0x801A, StackError: 0x2700, CertificateFlags: FlagNameMismatch},
 			log:  "I esp-tls-mbedtls: Failed to verify peer certificate!"},
-		{name: "another name and another CA", host: "elsewhere", options: TLSOptions{CA: inPEM(other.certificate)},
+		{name: "another name and another CA", host: "elsewhere", options: Options{CA: esptlstest.PEM(other.Certificate)},
 			want: Error{LastError: 0x801A, StackError: 0x2700, CertificateFlags: FlagNameMismatch | FlagNotTrusted}},
-		{name: "another name, not checked", host: "elsewhere", options: TLSOptions{CA: caPEM, SkipCommonNameCheck: true}},
+		{name: "another name, not checked", host: "elsewhere", options: Options{CA: caPEM, SkipCommonNameCheck: true}},
 		{name: "common name instead of host", host: "elsewhere",
-			options: TLSOptions{CA: caPEM, CommonName: "broker"}, sni: "broker"},
-		{name: "name with a star", host: "a.example.org", options: TLSOptions{CA: caPEM}, sni: "a.example.org"},
-		{name: "star is one label", host: "a.b.example.org", options: TLSOptions{CA: caPEM},
+			options: Options{CA: caPEM, CommonName: "broker"}, sni: "broker"},
+		{name: "name with a star", host: "a.example.org", options: Options{CA: caPEM}, sni: "a.example.org"},
+		{name: "star is one label", host: "a.b.example.org", options: Options{CA: caPEM},
 			want: Error{LastError: 0x801A, StackError: 0x2700, CertificateFlags: FlagNameMismatch}},
-		{name: "address", host: "10.0.0.1", options: TLSOptions{CA: caPEM}},
-		{name: "only a common name", server: onlyCommonName, options: TLSOptions{CA: caPEM}, sni: "broker"},
-		{name: "common name beside alternative names", server: ca.server(bothNames), options: TLSOptions{CA: caPEM},
+		{name: "address", host: "10.0.0.1", options: Options{CA: caPEM}},
+		{name: "only a common name", server: onlyCommonName, options: Options{CA: caPEM}, sni: "broker"},
+		{name: "common name beside alternative names", server: ca.Server(bothNames), options: Options{CA: caPEM},
 			want: Error{LastError: 0x801A, StackError: 0x2700, CertificateFlags: FlagNameMismatch}},
 
-		{name: "expired, by a board without dates", server: ca.server(expired),
-			options: TLSOptions{CA: caPEM}, sni: "broker"},
-		{name: "expired", server: ca.server(expired), options: TLSOptions{CA: caPEM, Build: withDates},
+		{name: "expired, by a board without dates", server: ca.Server(expired),
+			options: Options{CA: caPEM}, sni: "broker"},
+		{name: "expired", server: ca.Server(expired), options: Options{CA: caPEM, Build: withDates},
 			want: Error{LastError: 0x801A, StackError: 0x2700, CertificateFlags: FlagExpired}},
-		{name: "not yet valid, by a board without dates", server: ca.server(future),
-			options: TLSOptions{CA: caPEM}, sni: "broker"},
-		{name: "not yet valid", server: ca.server(future), options: TLSOptions{CA: caPEM, Build: withDates},
+		{name: "not yet valid, by a board without dates", server: ca.Server(future),
+			options: Options{CA: caPEM}, sni: "broker"},
+		{name: "not yet valid", server: ca.Server(future), options: Options{CA: caPEM, Build: withDates},
 			want: Error{LastError: 0x801A, StackError: 0x2700, CertificateFlags: FlagFuture}},
-		{name: "certificate of a client", server: ca.server(forClients), options: TLSOptions{CA: caPEM},
+		{name: "certificate of a client", server: ca.Server(forClients), options: Options{CA: caPEM},
 			want: Error{LastError: 0x801A, StackError: 0x2700, CertificateFlags: FlagExtendedKeyUsage}},
-		{name: "key for another use", server: ca.server(noSignature), options: TLSOptions{CA: caPEM},
+		{name: "key for another use", server: ca.Server(noSignature), options: Options{CA: caPEM},
 			want: Error{LastError: 0x801A, StackError: 0x2700, CertificateFlags: FlagKeyUsage}},
 
 		{name: "ALPN",
-			options: TLSOptions{CA: caPEM, ALPN: []string{"x-amzn-mqtt-ca", "mqtt"}}, sni: "broker", alpn: "mqtt"},
+			options: Options{CA: caPEM, ALPN: []string{"x-amzn-mqtt-ca", "mqtt"}}, sni: "broker", alpn: "mqtt"},
 		{name: "ALPN that the build lacks, and what comes after it is lost", host: "elsewhere",
-			options: TLSOptions{CA: caPEM, ALPN: []string{"mqtt"}, SkipCommonNameCheck: true, Build: Build{NoALPN: true}},
+			options: Options{CA: caPEM, ALPN: []string{"mqtt"}, SkipCommonNameCheck: true, Build: Build{NoALPN: true}},
 			want:    Error{LastError: 0x801A, StackError: 0x2700, CertificateFlags: FlagNameMismatch},
 			log:     "E mqtt_client: APLN configured but not enabled in menuconfig"},
-		{name: "TLS 1.3 where the build has it", options: TLSOptions{CA: caPEM, Build: Build{TLS13: true}}, sni: "broker"},
-		{name: "server without TLS 1.2", ceiling: tls.VersionTLS11, options: TLSOptions{CA: caPEM},
+		{name: "TLS 1.3 where the build has it", options: Options{CA: caPEM, Build: Build{TLS13: true}}, sni: "broker"},
+		{name: "server without TLS 1.2", ceiling: tls.VersionTLS11, options: Options{CA: caPEM},
 			want: Error{LastError: 0x801A, StackError: 0x7780}},
 
 		{name: "mutual", mutual: true, sni: "broker",
-			options: TLSOptions{CA: caPEM, ClientCertificate: inPEM(deviceCertificate), ClientKey: keyInPEM(t, wrappedKey)}},
+			options: Options{CA: caPEM, ClientCertificate: esptlstest.PEM(deviceCertificate), ClientKey: esptlstest.KeyPEM(t, wrappedKey)}},
 		{name: "mutual, all in DER", mutual: true, sni: "broker",
-			options: TLSOptions{CA: ca.certificate.Raw, ClientCertificate: deviceCertificate.Raw, ClientKey: pkcs8(t, wrappedKey)}},
+			options: Options{CA: ca.Certificate.Raw, ClientCertificate: deviceCertificate.Raw, ClientKey: pkcs8(t, wrappedKey)}},
 		{name: "mutual with an encrypted key", mutual: true, sni: "broker",
-			options: TLSOptions{CA: caPEM, ClientCertificate: inPEM(deviceCertificate),
+			options: Options{CA: caPEM, ClientCertificate: esptlstest.PEM(deviceCertificate),
 				ClientKey: readKey(t, "pbes2-aes256-sha256"), ClientKeyPassword: []byte("bench")}},
 		{name: "mutual with a legacy encrypted key", mutual: true, sni: "broker",
-			options: TLSOptions{CA: caPEM, ClientCertificate: inPEM(deviceCertificate),
+			options: Options{CA: caPEM, ClientCertificate: esptlstest.PEM(deviceCertificate),
 				ClientKey: readKey(t, "legacy-aes128"), ClientKeyPassword: []byte("bench")}},
 		{name: "mutual with the password forgotten", silent: true,
-			options: TLSOptions{CA: caPEM, ClientCertificate: inPEM(deviceCertificate), ClientKey: readKey(t, "legacy-aes128")},
+			options: Options{CA: caPEM, ClientCertificate: esptlstest.PEM(deviceCertificate), ClientKey: readKey(t, "legacy-aes128")},
 			want:    Error{LastError: 0x8019, StackError: 0x3C00},
 			log:     "E esp-tls-mbedtls: mbedtls_pk_parse_keyfile returned -0x3C00"},
 		{name: "mutual with a broken key", silent: true,
-			options: TLSOptions{CA: caPEM, ClientCertificate: inPEM(deviceCertificate), ClientKey: []byte("hello")},
+			options: Options{CA: caPEM, ClientCertificate: esptlstest.PEM(deviceCertificate), ClientKey: []byte("hello")},
 			want:    Error{LastError: 0x8019, StackError: 0x3D00},
 			log:     "returned [0x8019] (ESP_ERR_MBEDTLS_PK_PARSE_KEY_FAILED)"},
 		{name: "mutual with a broken certificate", silent: true,
-			options: TLSOptions{CA: caPEM, ClientCertificate: []byte("hello"), ClientKey: keyInPEM(t, wrappedKey)},
+			options: Options{CA: caPEM, ClientCertificate: []byte("hello"), ClientKey: esptlstest.KeyPEM(t, wrappedKey)},
 			want:    Error{LastError: 0x8015, StackError: 0x2180}},
 		{name: "certificate without key", silent: true, want: Error{LastError: 0x103},
-			options: TLSOptions{CA: caPEM, ClientCertificate: inPEM(deviceCertificate)},
+			options: Options{CA: caPEM, ClientCertificate: esptlstest.PEM(deviceCertificate)},
 			log:     "You have to provide both clientcert_buf and clientkey_buf for mutual authentication"},
 		{name: "key without certificate", silent: true, want: Error{LastError: 0x103},
-			options: TLSOptions{CA: caPEM, ClientKey: keyInPEM(t, wrappedKey)}},
+			options: Options{CA: caPEM, ClientKey: esptlstest.KeyPEM(t, wrappedKey)}},
 		{name: "key that cannot be read", mutual: true, sni: "broker",
-			options: TLSOptions{CA: caPEM, ClientCertificate: inPEM(rsaCertificate), Signer: signer{rsaKey}}},
+			options: Options{CA: caPEM, ClientCertificate: esptlstest.PEM(rsaCertificate), Signer: signer{rsaKey}}},
 		{name: "key that cannot be read, without certificate", silent: true, want: Error{LastError: 0x103},
-			options: TLSOptions{CA: caPEM, Signer: signer{rsaKey}},
+			options: Options{CA: caPEM, Signer: signer{rsaKey}},
 			log:     "Client certificate is also required with the DS parameters"},
-		{name: "mutual, and the client has nothing", mutual: true, options: TLSOptions{CA: caPEM},
+		{name: "mutual, and the client has nothing", mutual: true, options: Options{CA: caPEM},
 			want: Error{LastError: 0x801A, StackError: 0x7780}, log: "I esp-tls-mbedtls: Certificate verified."},
 		{name: "mutual, and the secure element makes the rest get lost", mutual: true,
-			options: TLSOptions{CA: caPEM, UseSecureElement: true, ClientCertificate: inPEM(deviceCertificate),
-				ClientKey: keyInPEM(t, wrappedKey)},
+			options: Options{CA: caPEM, UseSecureElement: true, ClientCertificate: esptlstest.PEM(deviceCertificate),
+				ClientKey: esptlstest.KeyPEM(t, wrappedKey)},
 			want: Error{LastError: 0x801A, StackError: 0x7780},
 			log:  "E mqtt_client: Secure element not enabled for esp-tls in menuconfig"},
 		{name: "mutual, and the build has no digital signature", mutual: true,
-			options: TLSOptions{CA: caPEM, ClientCertificate: inPEM(rsaCertificate), Signer: signer{rsaKey},
+			options: Options{CA: caPEM, ClientCertificate: esptlstest.PEM(rsaCertificate), Signer: signer{rsaKey},
 				Build: Build{NoDigitalSignature: true}},
 			want: Error{LastError: 0x801A, StackError: 0x7780},
 			log:  "E mqtt_client: Digital Signature not enabled for esp-tls in menuconfig"},
@@ -270,7 +263,7 @@ func TestTLS(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				configuration := &tls.Config{
 					Certificates: []tls.Certificate{c.server}, NextProtos: []string{"mqtt"}, MinVersion: tls.VersionTLS10,
-					MaxVersion: c.ceiling, ClientCAs: pool(ca.certificate),
+					MaxVersion: c.ceiling, ClientCAs: esptlstest.Pool(ca.Certificate),
 				}
 				if c.mutual {
 					configuration.ClientAuth = tls.RequireAndVerifyClientCert
@@ -286,7 +279,7 @@ func TestTLS(t *testing.T) {
 				c.options.Log = log.log
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
-				conn, err := DialTLS(ctx, below, c.host, c.options)
+				conn, err := Connect(ctx, below, c.host, c.options)
 				if err == nil {
 					echo(t, conn)
 					_ = conn.Close()
@@ -350,12 +343,12 @@ func echo(t *testing.T, conn net.Conn) {
 // secured gives a TLS connection in memory: the client's end, what is below it, and the server's end with what is below.
 func secured(t *testing.T) (client net.Conn, below *tap, server *tls.Conn, serverBelow net.Conn) {
 	t.Helper()
-	ca := newAuthority(t, "bench CA")
+	ca := esptlstest.NewAuthority(t, "bench CA")
 	below, serverBelow = pair(t)
-	server = tls.Server(serverBelow, &tls.Config{Certificates: []tls.Certificate{ca.server(named("broker"))}})
+	server = tls.Server(serverBelow, &tls.Config{Certificates: []tls.Certificate{ca.Server(esptlstest.Named("broker"))}})
 	shaken := make(chan error, 1)
 	go func() { shaken <- server.Handshake() }()
-	client, err := DialTLS(t.Context(), below, "broker", TLSOptions{CA: inPEM(ca.certificate)})
+	client, err := Connect(t.Context(), below, "broker", Options{CA: esptlstest.PEM(ca.Certificate)})
 	if err := errors.Join(err, <-shaken); err != nil {
 		t.Fatal(err)
 	}
@@ -364,7 +357,7 @@ func secured(t *testing.T) (client net.Conn, below *tap, server *tls.Conn, serve
 
 func TestTLSHandshakeThatStalls(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t, "bench CA")
+	ca := esptlstest.NewAuthority(t, "bench CA")
 	for _, c := range []struct {
 		name string
 		stop func(ctx context.Context) (context.Context, context.CancelFunc)
@@ -389,7 +382,7 @@ func TestTLSHandshakeThatStalls(t *testing.T) {
 				defer cancel()
 				var log lines
 				start := time.Now()
-				_, err := DialTLS(ctx, below, "broker", TLSOptions{CA: inPEM(ca.certificate), Log: log.log})
+				_, err := Connect(ctx, below, "broker", Options{CA: esptlstest.PEM(ca.Certificate), Log: log.log})
 				var own *Error
 				if !errors.As(err, &own) || own.LastError != c.code || own.StackError != 0 || time.Since(start) != 10*time.Second {
 					t.Errorf("after %v: %v", time.Since(start), err)
@@ -408,7 +401,7 @@ func TestTLSHandshakeThatStalls(t *testing.T) {
 
 func TestTLSServerThatSpeaksSomethingElse(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t, "bench CA")
+	ca := esptlstest.NewAuthority(t, "bench CA")
 	for _, c := range []struct {
 		name  string
 		serve func(net.Conn)
@@ -429,7 +422,7 @@ func TestTLSServerThatSpeaksSomethingElse(t *testing.T) {
 					c.serve(server)
 					_ = server.Close()
 				}()
-				_, err := DialTLS(t.Context(), below, "broker", TLSOptions{CA: inPEM(ca.certificate)})
+				_, err := Connect(t.Context(), below, "broker", Options{CA: esptlstest.PEM(ca.Certificate)})
 				var own *Error
 				if !errors.As(err, &own) || own.LastError != 0x801A || own.StackError != c.stack {
 					t.Errorf("got %v, want 0x801A and -0x%04X", err, c.stack)

@@ -1,13 +1,13 @@
-package esptransport
+package esptls
 
 import (
 	"crypto"
 	"crypto/x509"
 )
 
-// TLSOptions are the settings of a TLS connection, those of esp_mqtt_client_config_t and those of the firmware's build.
+// Options are the settings of a TLS connection, those of esp_mqtt_client_config_t and those of the firmware's build.
 // Certificates and keys are in PEM or DER.
-type TLSOptions struct {
+type Options struct {
 	// How the server is verified. The first of these that is set counts, in this order; with none there is no connection
 	// (ESP-TLS-01). An empty global store is an error even where others are set.
 	UseGlobalCAStore bool
@@ -34,7 +34,7 @@ type TLSOptions struct {
 	Log   Log // may be nil
 }
 
-// PSK is a key that client and server share. crypto/tls has no such cipher suites, so DialTLS starts stunnel (Debian's
+// PSK is a key that client and server share. crypto/tls has no such cipher suites, so Connect starts stunnel (Debian's
 // package stunnel4) and talks through it: real connections only, in real time only. stunnel wants a key of 16 bytes or
 // more, and how it cuts what is written into TLS records is its own affair.
 type PSK struct {
@@ -54,7 +54,7 @@ type Build struct {
 	CertificateDates       bool // CONFIG_MBEDTLS_HAVE_TIME_DATE=y; without it certificates never expire
 }
 
-func (o *TLSOptions) log(level byte, tag, text string) {
+func (o *Options) log(level byte, tag, text string) {
 	if o.Log != nil {
 		o.Log(level, tag, text)
 	}
@@ -65,8 +65,8 @@ func present(data []byte) bool { return len(data) > 0 && string(data) != "NULL" 
 
 // applied gives the settings that reach the transport. They are handed over one by one; the first that the build cannot
 // do stops the rest, and the connection is tried with what there is by then (ESP-TLS-03).
-func (o TLSOptions) applied() TLSOptions {
-	a := TLSOptions{Build: o.Build, Log: o.Log}
+func (o Options) applied() Options {
+	a := Options{Build: o.Build, Log: o.Log}
 	const tag = "mqtt_client"
 
 	switch { // one kind of verification only

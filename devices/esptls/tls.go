@@ -1,4 +1,4 @@
-package esptransport
+package esptls
 
 import (
 	"context"
@@ -20,13 +20,13 @@ const (
 // maximumRecord is how much of a write goes into one TLS record, in bytes (CONFIG_MBEDTLS_SSL_OUT_CONTENT_LEN).
 const maximumRecord = 4096
 
-// DialTLS does the TLS handshake with a server on a connection that stands, and gives the connection above it. The
+// Connect does the TLS handshake with a server on a connection that stands, and gives the connection above it. The
 // context's deadline bounds the handshake; after it the context has no meaning. A failure is an *Error and closes conn.
 //
 // The connection sends no close_notify: Close closes conn and that is all (ESP-TLS-05). Its SetLinger is that of conn,
 // where conn has one. A write that its deadline interrupts spoils the connection for further writes, other than on a
 // board.
-func DialTLS(ctx context.Context, conn net.Conn, host string, options TLSOptions) (net.Conn, error) {
+func Connect(ctx context.Context, conn net.Conn, host string, options Options) (net.Conn, error) {
 	o := options.applied()
 	secured, err := dialTLS(ctx, conn, host, &o)
 	if err == nil {
@@ -42,7 +42,7 @@ func DialTLS(ctx context.Context, conn net.Conn, host string, options TLSOptions
 	return nil, err
 }
 
-func dialTLS(ctx context.Context, conn net.Conn, host string, o *TLSOptions) (net.Conn, *Error) {
+func dialTLS(ctx context.Context, conn net.Conn, host string, o *Options) (net.Conn, *Error) {
 	server, err := configure(host, o)
 	if err != nil {
 		o.log('E', tagMbedTLS, fmt.Sprintf("Failed to set client configurations, returned [0x%04X] (%s)",
@@ -71,7 +71,7 @@ type server struct {
 }
 
 // configure makes the configuration of mbedTLS, in the order in which esp-tls does.
-func configure(host string, o *TLSOptions) (*server, *Error) {
+func configure(host string, o *Options) (*server, *Error) {
 	s := &server{config: &tls.Config{
 		InsecureSkipVerify:          true, // verified below, as mbedTLS does it
 		NextProtos:                  o.ALPN,
@@ -169,7 +169,7 @@ func (s *server) verify(state tls.ConnectionState) error {
 }
 
 // handshakeFailure makes the board's error of that of crypto/tls.
-func (s *server) handshakeFailure(ctx context.Context, cause error, o *TLSOptions) *Error {
+func (s *server) handshakeFailure(ctx context.Context, cause error, o *Options) *Error {
 	cause = fmt.Errorf("TLS handshake: %w", cause)
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):

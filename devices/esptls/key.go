@@ -1,4 +1,4 @@
-package esptransport
+package esptls
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ import (
 
 // clientCertificate is what the client proves itself with; nil where nothing is set. It takes a certificate and a key,
 // or a certificate and a key that cannot be read (ESP-TLS-04).
-func clientCertificate(o *TLSOptions) (*tls.Certificate, *Error) {
+func clientCertificate(o *Options) (*tls.Certificate, *Error) {
 	switch {
 	case o.ClientCertificate == nil && o.ClientKey == nil && o.Signer == nil:
 		return nil, nil

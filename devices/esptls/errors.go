@@ -1,4 +1,4 @@
-package esptransport
+package esptls
 
 import (
 	"crypto/tls"
@@ -48,9 +48,8 @@ const (
 	FlagExtendedKeyUsage = 0x1000
 )
 
-// Error is a failure with the codes that a board reports for it. All three are 0 for failures of the WebSocket layer.
-// Errors of the layer below that mean the same on a board are not wrapped: io.EOF, an expired deadline, a closed
-// connection.
+// Error is a failure with the codes that a board reports for it. Errors of the layer below that mean the same on a board
+// are not wrapped: io.EOF, an expired deadline, a closed connection.
 type Error struct {
 	LastError        int // esp_tls_last_esp_err
 	StackError       int // esp_tls_stack_err: mbedTLS's code, positive

@@ -1,4 +1,4 @@
-package esptransport
+package esptls
 
 import (
 	"bufio"
@@ -33,7 +33,7 @@ type pskConn struct {
 	stopped  sync.Once
 }
 
-func dialPSK(ctx context.Context, conn net.Conn, name string, o *TLSOptions) (net.Conn, *Error) {
+func dialPSK(ctx context.Context, conn net.Conn, name string, o *Options) (net.Conn, *Error) {
 	c, err := startPSK(ctx, conn, name, o.PSK)
 	var refused *refusal
 	switch {
