@@ -124,7 +124,7 @@ func TestVerdicts(t *testing.T) {
 			timeline.Failed, timeline.OwnerHarness, "exceeded its time budget"},
 		{"a body over its budget in real time", Options{Time: Real, Budget: 300 * time.Millisecond}, func(b *Bench) { b.Pause(time.Hour) },
 			timeline.Failed, timeline.OwnerHarness, "exceeded its time budget"},
-		{"a body in real time that waits for nothing", Options{Time: Real, Budget: 100 * time.Millisecond, wallBudget: 400 * time.Millisecond},
+		{"a body in real time that waits for nothing", Options{Time: Real, Budget: 2 * time.Second, wallBudget: 500 * time.Millisecond},
 			func(b *Bench) { <-make(chan int) }, timeline.Failed, timeline.OwnerHarness, "did not come to its end"},
 		{"a program that is not there", Options{Device: "exec:/no/such/program"}, connectOnly,
 			timeline.Failed, timeline.OwnerInfrastructure, "exit status 127"},

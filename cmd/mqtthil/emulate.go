@@ -69,7 +69,7 @@ Instead of the conformance application a board can run an example of ESP-IDF:
 	}
 	f := c.Flags()
 	f.BoolVar(&e.stdio, "stdio", false, "console on standard input and output; its end ends the program")
-	f.StringVar(&e.link, "pty", "", "console on a pseudo-terminal that this path will link to; %d in it is the board's number, from 0")
+	f.StringVar(&e.link, "pty", "", "console on a pseudo-terminal that this path will link to; %d in it is the board's number")
 	f.StringVar(&e.consolePort, "uart-tcp", "", "console on a TCP port, for one client at a time: [HOST:]PORT")
 	f.StringVar(&e.controlPort, "control-tcp", "", "control protocol on a TCP port: [HOST:]PORT")
 	f.StringVar(&e.chip, "chip", emulator.ESP32.String(), "the board's chip: "+chipNames())

@@ -15,7 +15,7 @@ var applications = []application{
 	{
 		App:     App{Name: "conformance", About: "Espressif's MQTT conformance application: a client driven on the console"},
 		project: "mqtt_conformance", tag: appTag,
-		sdkconfig: func(k *espmqtt.Kconfig) { k.ReportDeletedMessages = true },
+		sdkconfig: func(k *espmqtt.Kconfig) { k.ReportDeletedMessages, k.Protocol5 = true, true },
 		program:   newConformance,
 	},
 	{

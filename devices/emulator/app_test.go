@@ -1,10 +1,12 @@
 package emulator
 
 import (
+	"context"
 	"errors"
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -124,6 +126,77 @@ func TestExampleFails(t *testing.T) {
 				if b.PowerOn(); strings.Contains(b.expect("Startup.."), "Other event") {
 					t.Error("it tries once more")
 				}
+			})
+		})
+	}
+}
+
+// TestDefaultPorts has brokers whose URI names no port.
+func TestDefaultPorts(t *testing.T) {
+	t.Parallel()
+	ca := esptlstest.PEM(esptlstest.NewAuthority(t, "bench CA").Certificate)
+	for _, c := range []struct {
+		app, uri string
+		change   func(*espmqtt.Kconfig)
+		want     string
+	}{
+		{"tcp", "mqtt://broker", nil, "broker:1883"},
+		{"ssl", "mqtts://broker", nil, "broker:8883"},
+		{"ws", "ws://broker/mqtt", nil, "broker:80"},
+		{"wss", "wss://broker/mqtt", nil, "broker:443"},
+		{"tcp", "mqtt://broker", func(k *espmqtt.Kconfig) { k.TCPDefaultPort = 1 }, "broker:1"},
+		{"ssl", "mqtts://broker", func(k *espmqtt.Kconfig) { k.SSLDefaultPort = 2 }, "broker:2"},
+		{"ws", "ws://broker/mqtt", func(k *espmqtt.Kconfig) { k.WSDefaultPort = 3 }, "broker:3"},
+		{"wss", "wss://broker/mqtt", func(k *espmqtt.Kconfig) { k.WSSDefaultPort = 4 }, "broker:4"},
+	} {
+		t.Run(c.want, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				options := Options{Firmware: Firmware{App: c.app, URI: c.uri}}
+				if c.app == "ssl" || c.app == "wss" {
+					options.CA = ca
+				}
+				kconfig := options.DefaultKconfig()
+				if c.change != nil {
+					c.change(&kconfig)
+				}
+				options.Kconfig = &kconfig
+				dialled := make(chan string, 1)
+				options.Dial = func(_ context.Context, _, address string) (net.Conn, error) {
+					dialled <- address
+					return nil, syscall.ECONNREFUSED
+				}
+				run(t, options)
+				if got := <-dialled; got != c.want {
+					t.Errorf("it goes to %s, not to %s", got, c.want)
+				}
+			})
+		})
+	}
+}
+
+// TestBuildWithoutTransport has clients whose transport was left out of the build.
+func TestBuildWithoutTransport(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		uri    string
+		change func(*espmqtt.Kconfig)
+		want   string
+	}{
+		{"mqtts://broker", func(k *espmqtt.Kconfig) { k.TransportSSL = false }, "Not support this mqtt scheme mqtts\r\n"},
+		{"ws://broker", func(k *espmqtt.Kconfig) { k.TransportWebSocket = false }, "Please enable MQTT_ENABLE_WS to use ws\r\n"},
+		{"wss://broker", func(k *espmqtt.Kconfig) { k.TransportSSL = false }, "Not support this mqtt scheme wss\r\n"},
+		{"wss://broker", func(k *espmqtt.Kconfig) { k.TransportWebSocket = false }, "Not support this mqtt scheme wss\r\n"},
+		{"http://broker", func(*espmqtt.Kconfig) {}, "Not support this mqtt scheme http\r\n"},
+	} {
+		t.Run(c.uri, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				options := Options{Firmware: Firmware{App: "tcp", URI: c.uri}}
+				kconfig := options.DefaultKconfig()
+				c.change(&kconfig)
+				options.Kconfig = &kconfig
+				b := run(t, options)
+				b.expect(c.want)
+				b.expect("Failed to create transport list\r\n")
 			})
 		})
 	}

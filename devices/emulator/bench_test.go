@@ -83,6 +83,11 @@ func (s *script) Read(p []byte) (int, error) {
 
 func (s *script) Write(p []byte) (int, error) { return len(p), nil }
 
+// boardOptions are those of board i.
+func boardOptions(i int, broker *trivialBroker) Options {
+	return Options{MAC: [6]byte{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}, Seed: uint64(i + 1), Dial: broker.dial}
+}
+
 // fleet runs boards whose consoles are scripts, until their clients are connected. It ends them with the function that
 // it returns.
 func fleet(b testing.TB, boards int) (end func()) {
@@ -92,7 +97,7 @@ func fleet(b testing.TB, boards int) (end func()) {
 	for i := range boards {
 		s := newScript(initCommand + "\nstart\n")
 		scripts = append(scripts, s)
-		board := New(s, Options{MAC: [6]byte{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}, Seed: uint64(i + 1), Dial: broker.dial})
+		board := New(s, boardOptions(i, broker))
 		running.Go(func() { _ = board.Run() })
 	}
 	for range boards {
@@ -163,7 +168,7 @@ func watchedFleet(b testing.TB, boards int) (end func()) {
 			b.Fatal(err)
 		}
 		consoles = append(consoles, near)
-		board := New(far, Options{MAC: [6]byte{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}, Seed: uint64(i + 1), Dial: broker.dial})
+		board := New(far, boardOptions(i, broker))
 		running.Go(func() { _ = board.Run() })
 		running.Go(func() {
 			for buffer := make([]byte, 512); ; {

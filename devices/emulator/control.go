@@ -26,49 +26,59 @@ type controlCommand struct {
 var controlCommands = []controlCommand{
 	{"power on", "", "give the board power", simply(func(b *Board) error { b.PowerOn(); return nil })},
 	{"power off", "", "take its power away", simply(func(b *Board) error { b.PowerOff(); return nil })},
-	{"power cut", "BYTES", "take its power away when it has sent so many more bytes", func(argument string) (func(*Board) error, error) {
-		n, err := strconv.Atoi(argument)
-		if err != nil || n < 0 {
-			return nil, fmt.Errorf("%q is no number of bytes", argument)
-		}
-		return func(b *Board) error { b.PowerCutAfter(n); return nil }, nil
-	}},
+	{"power cut", "BYTES", "take its power away when it has sent so many more bytes", powerCutCommand},
 	{"reset", "", "pull the EN pin", simply((*Board).Reset)},
 	{"usb reset", "", "reset it over USB-Serial/JTAG", simply((*Board).USBReset)},
 	{"restart", "", "have the application call esp_restart", simply((*Board).Restart)},
 	{"brownout", "", "let its supply break down for a moment", simply((*Board).Brownout)},
-	{"panic", "[load|store|instruction|abort|assert|stack]", "make the application panic", func(argument string) (func(*Board) error, error) {
-		fault := BadLoad
-		if argument != "" {
-			var err error
-			if fault, err = ParseFault(argument); err != nil {
-				return nil, err
-			}
+	{"panic", "[load|store|instruction|abort|assert|stack]", "make the application panic", panicCommand},
+	{"watchdog", "[task|interrupt]", "let a watchdog bite", watchdogCommand},
+	{"sleep", "DURATION", "deep sleep, for a time such as 5s", sleepCommand},
+	{"wifi", "up|down", "let it hear its access point, or not", wifiCommand},
+}
+
+func powerCutCommand(argument string) (func(*Board) error, error) {
+	n, err := strconv.Atoi(argument)
+	if err != nil || n < 0 {
+		return nil, fmt.Errorf("%q is no number of bytes", argument)
+	}
+	return func(b *Board) error { b.PowerCutAfter(n); return nil }, nil
+}
+
+func panicCommand(argument string) (func(*Board) error, error) {
+	fault := BadLoad
+	if argument != "" {
+		var err error
+		if fault, err = ParseFault(argument); err != nil {
+			return nil, err
 		}
-		return func(b *Board) error { return b.Panic(fault) }, nil
-	}},
-	{"watchdog", "[task|interrupt]", "let a watchdog bite", func(argument string) (func(*Board) error, error) {
-		switch argument {
-		case "", "task":
-			return (*Board).TaskWatchdog, nil
-		case "interrupt":
-			return (*Board).InterruptWatchdog, nil
-		}
-		return nil, fmt.Errorf("unknown watchdog %q; it is task or interrupt", argument)
-	}},
-	{"sleep", "DURATION", "deep sleep, for a time such as 5s", func(argument string) (func(*Board) error, error) {
-		d, err := time.ParseDuration(argument)
-		if err != nil || d <= 0 {
-			return nil, fmt.Errorf("%q is no duration such as 5s", argument)
-		}
-		return func(b *Board) error { return b.DeepSleep(d) }, nil
-	}},
-	{"wifi", "up|down", "let it hear its access point, or not", func(argument string) (func(*Board) error, error) {
-		if argument != "up" && argument != "down" {
-			return nil, fmt.Errorf("%q is neither up nor down", argument)
-		}
-		return func(b *Board) error { b.WiFi(argument == "up"); return nil }, nil
-	}},
+	}
+	return func(b *Board) error { return b.Panic(fault) }, nil
+}
+
+func watchdogCommand(argument string) (func(*Board) error, error) {
+	switch argument {
+	case "", "task":
+		return (*Board).TaskWatchdog, nil
+	case "interrupt":
+		return (*Board).InterruptWatchdog, nil
+	}
+	return nil, fmt.Errorf("unknown watchdog %q; it is task or interrupt", argument)
+}
+
+func sleepCommand(argument string) (func(*Board) error, error) {
+	d, err := time.ParseDuration(argument)
+	if err != nil || d <= 0 {
+		return nil, fmt.Errorf("%q is no duration such as 5s", argument)
+	}
+	return func(b *Board) error { return b.DeepSleep(d) }, nil
+}
+
+func wifiCommand(argument string) (func(*Board) error, error) {
+	if argument != "up" && argument != "down" {
+		return nil, fmt.Errorf("%q is neither up nor down", argument)
+	}
+	return func(b *Board) error { b.WiFi(argument == "up"); return nil }, nil
 }
 
 // simply is a command without an argument.

@@ -191,7 +191,8 @@ func TestBoardAsleep(t *testing.T) {
 			b.refused(conn)
 			start = time.Now()
 		}
-		for name, wake := range map[string]func() error{"Reset": b.Reset, "power": func() error { b.PowerOff(); b.PowerOn(); return nil }} {
+		cycle := func() error { b.PowerOff(); b.PowerOn(); return nil }
+		for name, wake := range map[string]func() error{"Reset": b.Reset, "power": cycle} {
 			if err := b.DeepSleep(time.Hour); err != nil {
 				t.Fatal(err)
 			}

@@ -171,6 +171,11 @@ func TestMosquitto(t *testing.T) {
 			})},
 		{name: "mqtts, ALPN", settings: []string{tlsSettings}, uri: "mqtts://localhost:%d",
 			config: and(trust, func(c *espmqtt.Config) { c.Broker.Verification.ALPN = []string{"mqtt"} })},
+		{name: "mqtts, cipher suite that the broker has", settings: []string{tlsSettings}, uri: "mqtts://localhost:%d",
+			config: and(trust, func(c *espmqtt.Config) { c.Broker.Verification.CipherSuites = []uint16{0xc02b} })},
+		{name: "mqtts, cipher suite that it has not", settings: []string{tlsSettings}, uri: "mqtts://localhost:%d",
+			config: and(trust, func(c *espmqtt.Config) { c.Broker.Verification.CipherSuites = []uint16{0xc02f} }), // for RSA
+			want:   "esp_tls_last_esp_err=0x801a esp_tls_stack_err=0x7780"},
 		{name: "mutual tls, encrypted key", settings: []string{tlsSettings, mosquittotest.RequireCertificate},
 			uri: "mqtts://localhost:%d", config: prove},
 		{name: "mutual tls, key that cannot be read", settings: []string{tlsSettings, mosquittotest.RequireCertificate},
@@ -340,4 +345,68 @@ func TestMosquittoRefuses(t *testing.T) {
 	b.expect("mqtts_example: MQTT_EVENT_ERROR\r\n")
 	b.expect("mqtts_example: Connection refused error: 0x5\r\n")
 	b.expect("mqtts_example: MQTT_EVENT_DISCONNECTED\r\n")
+}
+
+// TestMosquittoSeveralClients has four clients on one board, of different versions and over different transports. Each
+// receives what it publishes, and nothing else.
+func TestMosquittoSeveralClients(t *testing.T) {
+	t.Parallel()
+	tlsSettings, firmware := certified(t)
+	tcp := mosquittotest.Start(t)
+	ws := mosquittotest.Start(t, mosquittotest.WebSocket)
+	tls := mosquittotest.Start(t, tlsSettings)
+	options := Options{Firmware: Firmware{CA: firmware.CA}}
+	kconfig := options.DefaultKconfig()
+	kconfig.Protocol5 = true
+	options.Kconfig = &kconfig
+	b := onNetwork(t, options)
+	b.expect(prompt)
+	b.mu.Lock()
+	p := b.power
+	b.mu.Unlock()
+
+	type report struct{ client, message string }
+	reports := make(chan report, 100)
+	for _, c := range []struct {
+		id, uri  string
+		protocol espmqtt.ProtocolVersion
+	}{
+		{"tcp", fmt.Sprintf("mqtt://localhost:%d", tcp), espmqtt.ProtocolV311},
+		{"tcp, 5.0", fmt.Sprintf("mqtt://localhost:%d", tcp), espmqtt.ProtocolV5},
+		{"ws", fmt.Sprintf("ws://localhost:%d/mqtt", ws), espmqtt.ProtocolV311},
+		{"tls", fmt.Sprintf("mqtts://localhost:%d", tls), espmqtt.ProtocolV311},
+	} {
+		var config espmqtt.Config
+		config.Broker.Address.URI, config.Credentials.ClientID, config.Session.Protocol = &c.uri, &c.id, c.protocol
+		config.Broker.Verification.UseGlobalCAStore = strings.HasPrefix(c.uri, "mqtts")
+		client, err := p.newClient(config, func(e espmqtt.Event) {
+			switch e.ID {
+			case espmqtt.EventConnected:
+				e.Client.Subscribe("for/"+c.id, 1)
+			case espmqtt.EventSubscribed:
+				e.Client.Publish("for/"+c.id, []byte(c.id), 2, false)
+			case espmqtt.EventData:
+				reports <- report{c.id, string(e.Data)}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(client.PowerOff)
+		if err := client.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	late := time.After(b.patience)
+	for heard := map[report]bool{}; len(heard) < 4; {
+		select {
+		case r := <-reports:
+			if r.client != r.message {
+				t.Errorf("client %s receives %q", r.client, r.message)
+			}
+			heard[r] = true
+		case <-late:
+			t.Fatalf("only these have heard of themselves: %v", heard)
+		}
+	}
 }

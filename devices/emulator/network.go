@@ -273,6 +273,14 @@ func (c *networkConn) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
+// SetNoDelay is that of net.TCPConn, where the network has it.
+func (c *networkConn) SetNoDelay(on bool) error {
+	if tcp, ok := c.conn.(interface{ SetNoDelay(bool) error }); ok {
+		return tcp.SetNoDelay(on)
+	}
+	return nil
+}
+
 // SetLinger is that of net.TCPConn, where the network has it.
 func (c *networkConn) SetLinger(seconds int) error {
 	if tcp, ok := c.conn.(interface{ SetLinger(int) error }); ok {

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bufio"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestEmulateAppCommandLines(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		line   string
+		stderr string // regular expression, behind "mqtthil: usage: "
+	}{
+		{"--app blinky", `--app: .*unknown application "blinky"; it is one of conformance, tcp, .*mqtt5`},
+		{"--app ssl", `--app: .*application ssl has no CA; it needs CA`},
+		{"--app ssl --ca nowhere.pem", `--ca: open nowhere\.pem: no such file or directory`},
+		{"--app ssl_mutual_auth --ca ca.pem", `--app: .*has no certificate; it needs CA, certificate, key`},
+		{"--app ssl_ds --ca ca.pem --cert ca.pem --key ca.pem", `--app: .*key of the digital signature peripheral: .*`},
+		{"--app ssl_psk --psk-hint h", `--psk-hint and --psk-key go together`},
+		{"--app ssl_psk --psk-hint h --psk-key xyz", `--psk-key: it is not in hexadecimal digits: .*`},
+	} {
+		t.Run(test.line, func(t *testing.T) {
+			t.Parallel()
+			command := program(t, append([]string{"emulate", "--stdio"}, strings.Fields(test.line)...)...)
+			if err := os.WriteFile(filepath.Join(command.Dir, "ca.pem"), []byte("no certificate"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			code, stdout, stderr := result(t, command)
+			if code != 2 || stdout != "" || !regexp.MustCompile(`^mqtthil: usage: `+test.stderr+`\n$`).MatchString(stderr) {
+				t.Errorf("exit code %d\n%s%s", code, stdout, stderr)
+			}
+		})
+	}
+}
+
+// TestEmulateApp: an example boots, and its console's end ends it.
+func TestEmulateApp(t *testing.T) {
+	t.Parallel()
+	command := program(t, "emulate", "--stdio", "--app", "mqtt5", "--uri", "mqtt://127.0.0.1:1")
+	console, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	for lines := bufio.NewScanner(printed); lines.Scan(); {
+		if strings.Contains(lines.Text(), "mqtt5_example: MQTT_EVENT_DISCONNECTED") {
+			found = true
+			_ = console.Close()
+		}
+	}
+	if err := command.Wait(); err != nil || !found {
+		t.Errorf("the example has tried to connect: %v; its end: %v", found, err)
+	}
+}
