@@ -37,11 +37,14 @@ func (h *heap) free(n int) {
 	h.used -= n
 }
 
-// allocate is malloc for a message in a client's outbox. Where it fails, the outbox says so on the console.
-func (p *power) allocate(n int) bool {
+// Allocate is malloc for a message in a client's outbox. Where it fails, the outbox says so on the console.
+func (p *power) Allocate(n int) bool {
 	if p.heap.allocate(n) {
 		return true
 	}
 	p.log('E', "outbox", "outbox_enqueue(53): Memory exhausted")
 	return false
 }
+
+// Free gives back what Allocate took.
+func (p *power) Free(n int) { p.heap.free(n) }

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -39,7 +40,7 @@ func TestBoardHeap(t *testing.T) {
 		free := func() { b.expect(fmt.Sprintf("[APP] Free memory: %d bytes\r\n", 5000)); b.expect(prompt) }
 		free()
 		p := b.running()
-		if !p.allocate(4000) || p.allocate(1001) {
+		if !p.Allocate(4000) || p.Allocate(1001) {
 			t.Error("the budget is another one")
 		}
 		b.expect("E (0) outbox: outbox_enqueue(53): Memory exhausted\r\n")
@@ -47,5 +48,32 @@ func TestBoardHeap(t *testing.T) {
 			t.Fatal(err)
 		}
 		free()
+	})
+}
+
+// TestOutboxOutgrowsHeap: messages that wait for a connection take memory until there is none; expired ones give it back.
+func TestOutboxOutgrowsHeap(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := run(t, Options{Heap: 2500})
+		b.expect(prompt)
+		b.initializes()
+		publish := func() string { return b.command("publish t x 1000 1 0 0") }
+		for range 2 {
+			if got := publish(); !strings.Contains(got, "Publish requested") {
+				t.Fatalf("with memory left: %q", got)
+			}
+		}
+		if got := publish(); !strings.Contains(got, "Publish failed, msg_id=-1") || !strings.Contains(got, "Memory exhausted") {
+			t.Errorf("without memory left: %q", got)
+		}
+		b.types("start\n")
+		conn := b.accepts()
+		b.sends(conn, 0x20, 2, 0, 0)
+		b.expect("MQTT_EVENT_DELETED, msg_id=") // nobody acknowledges: both expire
+		b.expect("MQTT_EVENT_DELETED, msg_id=")
+		b.expect("Other event id:8\r\n")
+		if got := publish(); !strings.Contains(got, "Publish requested") {
+			t.Errorf("after the messages have expired: %q", got)
+		}
 	})
 }

@@ -30,6 +30,8 @@ type Environment struct {
 	CertificateBundle *x509.CertPool
 	// Signer is the key of the board's digital signature peripheral, which never shows it.
 	Signer crypto.Signer
+	// Memory is the heap that the outbox lives on; nil is one without end.
+	Memory Memory
 	// Log takes a log line of ESP-IDF: level E, W or I, tag and text. It may be nil.
 	Log func(level byte, tag, text string)
 }
@@ -131,6 +133,7 @@ func New(config Config, kconfig Kconfig, environment Environment, behaviour Beha
 		api:         make(chan struct{}, 1),
 		power:       make(chan struct{}),
 		reconnect:   make(chan struct{}, 1),
+		outbox:      outbox{memory: environment.Memory},
 		v5:          newV5(),
 		received:    map[uint16]bool{},
 	}

@@ -24,15 +24,27 @@ type item struct {
 	sentOn int
 }
 
-// outbox is a list in the order of insertion; items never move.
-type outbox struct {
-	items []*item
-	size  int // bytes of all items (ESP-OUTBOX-20)
+// Memory is the heap of a board, as far as the outbox takes of it.
+type Memory interface {
+	Allocate(bytes int) bool // false, and takes nothing, where there is not so much
+	Free(bytes int)
 }
 
-func (o *outbox) add(it *item) {
+// outbox is a list in the order of insertion; items never move.
+type outbox struct {
+	memory Memory // nil: without end
+	items  []*item
+	size   int // bytes of all items (ESP-OUTBOX-20)
+}
+
+// add appends an item. It is false where the board has no memory for it.
+func (o *outbox) add(it *item) bool {
+	if o.memory != nil && !o.memory.Allocate(len(it.data)) {
+		return false
+	}
 	o.items = append(o.items, it)
 	o.size += len(it.data)
+	return true
 }
 
 // first is the oldest item in a state, or nil.
@@ -68,7 +80,14 @@ func (o *outbox) take(id uint16, kind byte) bool {
 
 func (o *outbox) remove(gone *item) {
 	o.items = slices.DeleteFunc(o.items, func(it *item) bool { return it == gone })
-	o.size -= len(gone.data)
+	o.free(len(gone.data))
+}
+
+func (o *outbox) free(bytes int) {
+	o.size -= bytes
+	if o.memory != nil {
+		o.memory.Free(bytes)
+	}
 }
 
 // all lists the items in a state for which a condition holds.
@@ -95,4 +114,7 @@ func (o *outbox) expired(now, limit int64, spare func(*item) bool) *item {
 // full says whether all identifiers that there are may be in use.
 func (o *outbox) full() bool { return len(o.items) >= 65534 }
 
-func (o *outbox) clear() { *o = outbox{} }
+func (o *outbox) clear() {
+	o.items = nil
+	o.free(o.size)
+}

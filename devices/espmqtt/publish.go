@@ -32,7 +32,9 @@ func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int
 	}
 	var it *item
 	if qos > 0 {
-		it = c.store(p, qos)
+		if it = c.store(p, qos); it == nil {
+			return Failure
+		}
 	}
 	switch {
 	case !c.is(stateConnected) && qos > 0:
@@ -89,8 +91,8 @@ func (c *Client) Enqueue(topic string, payload []byte, qos int, retain, store bo
 	if !ok {
 		return Failure
 	}
-	if qos > 0 || store {
-		c.store(p, qos)
+	if (qos > 0 || store) && c.store(p, qos) == nil {
+		return Failure
 	}
 	if p.id == 0 && !store {
 		return Failure
@@ -111,13 +113,15 @@ func (c *client) outboxFullCode() int {
 	return OutboxFull
 }
 
-// store puts a packet into the outbox.
+// store puts a packet into the outbox. It is nil where the board has no memory for it.
 func (c *client) store(p published, qos int) *item {
 	it := &item{id: p.id, kind: p.data[0] >> 4, qos: qos, since: c.now(), data: p.data}
 	if p.lasting != nil {
 		it.data = p.lasting
 	}
-	c.outbox.add(it)
+	if !c.outbox.add(it) {
+		return nil
+	}
 	c.outboxSize.Store(int64(c.outbox.size))
 	return it
 }

@@ -79,6 +79,9 @@ func (c *client) request(kind byte, filter string, properties []byte, options ..
 		data[0] = kind << 4
 	}
 	it := c.store(published{id: id, data: data}, 0)
+	if it == nil {
+		return Failure
+	}
 	it.state, it.sentOn = transmitted, c.connects
 	if !c.is(stateConnected) {
 		return int(id)
