@@ -34,8 +34,8 @@ type Options struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// DefaultKconfig returns the build options of the conformance application: those of an untouched build, with deleted
-// messages reported.
+// DefaultKconfig returns the build options of the conformance application: those of an untouched build, with MQTT 5.0 and
+// with deleted messages reported.
 func DefaultKconfig() espmqtt.Kconfig {
 	return new(Firmware).DefaultKconfig()
 }

@@ -39,8 +39,7 @@ const settling = 300 * time.Millisecond
 var macAddress = [6]byte{0x24, 0x0a, 0xc4, 0x12, 0x34, 0x56}
 
 func kconfig(options map[string]json.RawMessage) (*espmqtt.Kconfig, error) {
-	k := espmqtt.DefaultKconfig()
-	k.ReportDeletedMessages, k.Protocol5 = true, true
+	k := emulator.DefaultKconfig()
 	if err := k.Apply(options); err != nil {
 		return nil, err
 	}
