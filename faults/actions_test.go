@@ -54,7 +54,7 @@ func (w way) wantFault(s *setup, id uint16, want timeline.Fault) {
 	if at.Kind != timeline.KindPacket || at.Point != w.direction.entry() || at.Packet.ID != id {
 		s.t.Errorf("the fault points at event %+v, want the arrival of id %d", at, id)
 	}
-	got.Packet = 0
+	got.Packet, got.Point, got.Nth, got.Do = 0, "", 0, ""
 	if got != want || faults[0].Conn != 1 {
 		s.t.Errorf("recorded %+v on connection %d, want %+v on 1", got, faults[0].Conn, want)
 	}
@@ -79,22 +79,22 @@ func TestActions(t *testing.T) {
 	first, second, third := publishPacket(1, "one"), publishPacket(2, "two"), publishPacket(3, "three")
 	for _, test := range []struct {
 		name   string
-		rule   func(Match) Rule
+		does   []Action
 		text   string // of the rule, with the direction left out
 		action string
 		want   [][]byte
 		exits  []uint16
 	}{
-		{"drop", Drop, "drop 2nd PUBLISH %s", "drop", [][]byte{first, third}, []uint16{1, 3}},
-		{"duplicate", Duplicate, "duplicate 2nd PUBLISH %s", "duplicate",
+		{"drop", []Action{Drop()}, "on 2nd PUBLISH %s: drop", "drop", [][]byte{first, third}, []uint16{1, 3}},
+		{"duplicate", []Action{Duplicate()}, "on 2nd PUBLISH %s: duplicate", "duplicate",
 			[][]byte{first, second, second, third}, []uint16{1, 2, 2, 3}},
-		{"delay", func(m Match) Rule { return Delay(m, 20*time.Millisecond) }, "delay 2nd PUBLISH %s by 20ms", "delay 20ms",
+		{"delay", []Action{Delay(20 * time.Millisecond)}, "on 2nd PUBLISH %s: delay 20ms", "delay 20ms",
 			[][]byte{first, second, third}, []uint16{1, 2, 3}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			bothWays(t, func(t *testing.T, s *setup, w way) {
-				armed := s.proxy.Add(test.rule(w.publish.Nth(2)))
+				armed := s.proxy.Add(On(w.publish.Nth(2), test.does...))
 				w.sender.write(first, second, third)
 				w.sender.fin()
 				w.receiver.wantRest(FIN, test.want...)
@@ -117,7 +117,7 @@ func TestArmedBeforeTheFirstConnection(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, n network) {
 		s := newSetup(t, n)
-		s.proxy.Add(Drop(FromDevice(CONNECT)))
+		s.proxy.Add(On(FromDevice(CONNECT), Drop()))
 		device, broker := s.connect()
 		device.write(connectPacket, []byte{0xc0, 0})
 		device.fin()
@@ -133,7 +133,7 @@ func TestRulesChangeInTraffic(t *testing.T) {
 		go func() {
 			defer close(done)
 			for range 100 {
-				armed := s.proxy.Add(Duplicate(w.publish))
+				armed := s.proxy.Add(On(w.publish, Duplicate()))
 				armed.Fired()
 				s.proxy.Rules()
 				armed.Remove()
@@ -171,7 +171,7 @@ func TestUnreadablePackets(t *testing.T) {
 		if w.direction == BrokerToDevice {
 			m = ToDevice(PUBACK).WithID(2)
 		}
-		s.proxy.Add(Drop(m))
+		s.proxy.Add(On(m, Drop()))
 		w.sender.write([]byte{0x4f, 2, 0, 1}, []byte{0x4f, 2, 0, 2}, []byte{0x38, 3, 0, 1, 't'}, []byte{0x10, 0})
 		w.sender.fin()
 		w.receiver.wantRest(FIN, []byte{0x4f, 2, 0, 1}, []byte{0x38, 3, 0, 1, 't'}, []byte{0x10, 0})

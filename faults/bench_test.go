@@ -32,9 +32,9 @@ func BenchmarkBulk(b *testing.B) {
 			rec := timeline.NewRecorder(nil)
 			rec.Seal()
 			var dialer net.Dialer
-			proxy := New(rec, func(ctx context.Context) (net.Conn, error) {
+			proxy := New(Options{Record: rec, Dial: func(ctx context.Context) (net.Conn, error) {
 				return dialer.DialContext(ctx, "tcp", broker.Addr().String())
-			})
+			}})
 			var serving sync.WaitGroup
 			serving.Go(func() {
 				if err := proxy.Serve(front); err != nil {

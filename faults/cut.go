@@ -1,82 +1,86 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
-	"strings"
+	"time"
 )
 
-// Place is where in or around a packet a connection is cut.
-type Place int
-
-// The places outside of the packet; AtByte makes those inside.
-const (
-	Before Place = 0
-	After  Place = -1
-)
-
-// AtByte lets the first n bytes of the packet pass; all of it where it has no more than n.
-func AtByte(n int) Place {
-	if n < 0 {
-		panic(fmt.Sprintf("faults: AtByte(%d): no packet has so few bytes", n))
-	}
-	return Place(n)
-}
-
-// Ending is how TCP ends a connection.
-type Ending string
-
-// The two ways: in order, or at once.
-const (
-	FIN Ending = "fin"
-	RST Ending = "rst"
-)
-
-// Cut ends the connection at the packet, towards device and broker alike. It does so once, unless Times says otherwise.
+// Cut ends the connection at the packet, towards device and broker alike.
 //
 // With FIN both get all that was handed on. With RST they lose what their kernels have not delivered yet, which over
 // a network may include the packet itself; that is what RST means.
-func Cut(m Match, where Place, how Ending) Rule {
-	return Rule{match: m, action: cut{where, how}, times: 1}
+func Cut(at Place, with Ending) Action { return cut{At: at, With: with} }
+
+// Pause is a Cut by silence that lasts for a time. Then the connection ends as then says, or goes on where then is
+// empty: with all that was sent in the meantime, as over a network that was away.
+func Pause(at Place, lasting time.Duration, then Ending) Action {
+	return cut{At: at, With: Silence, For: Duration(lasting), Then: then}
 }
 
 type cut struct {
-	where Place
-	how   Ending
+	At   Place    `json:"at"`
+	With Ending   `json:"with"`
+	For  Duration `json:"for,omitempty"`  // of a silence; 0: until the peers end the connection
+	Then Ending   `json:"then,omitempty"` // after that time; empty: go on
 }
 
-func (c cut) rule(packets string) string {
-	how := strings.ToUpper(string(c.how))
-	switch c.where {
-	case Before:
-		return fmt.Sprintf("cut with %s before %s", how, packets)
-	case After:
-		return fmt.Sprintf("cut with %s after %s", how, packets)
-	default:
-		return fmt.Sprintf("cut with %s at byte %d of %s", how, c.where, packets)
-	}
-}
+func (cut) verb() string { return "cut" }
 
 func (c cut) String() string {
-	switch c.where {
-	case Before:
-		return fmt.Sprintf("cut %s before the packet", c.how)
-	case After:
-		return fmt.Sprintf("cut %s after the packet", c.how)
-	default:
-		return fmt.Sprintf("cut %s at byte %d", c.how, c.where)
+	text := fmt.Sprintf("cut with %s %s", c.With.text(), c.At)
+	if c.For > 0 {
+		text = fmt.Sprintf("go silent for %s %s", c.For, c.At)
+		if c.Then != "" {
+			text += ", then " + c.Then.text()
+		}
 	}
+	return text
 }
 
-func (c cut) apply(p *passage) error {
+func (c cut) endsStream() bool { return c.For == 0 || c.Then != "" }
+
+// takesAway: who gets the rest of a packet must not get it twice.
+func (c cut) takesAway() bool { return true }
+
+func (c cut) apply(p *passage) (bool, error) {
+	n := c.At.bytes(p.size)
 	var err error
-	switch {
-	case c.where == After:
+	if n >= p.size {
 		err = p.pass()
-	case c.where > 0:
-		err = p.passFirst(int(c.where))
+	} else if n > 0 {
+		err = p.passFirst(n)
 	}
-	p.end(c.how)
-	return err
+	switch {
+	case c.With != Silence || c.For == 0:
+		p.flow.end(c.With)
+	case c.Then != "":
+		p.flow.link.silence()
+		p.holdUntil(time.Now().Add(time.Duration(c.For)))
+		p.flow.end(c.Then)
+	default:
+		p.flow.freeze(time.Duration(c.For))
+		p.holdUntil(time.Now().Add(time.Duration(c.For)))
+		if n < p.size && err == nil {
+			err = p.passFrom(n)
+		}
+	}
+	return false, err
 }
 
-func (cut) endsStream() bool { return true }
+// check finds what makes no sense in a rule file.
+func (c cut) check() error {
+	switch {
+	case c.With == "":
+		return errors.New("cut needs with: fin, rst, half-close or silence")
+	case c.For < 0:
+		return errors.New("a silence cannot last for less than nothing")
+	case (c.For != 0 || c.Then != "") && c.With != Silence:
+		return errors.New("for and then go with silence only")
+	case c.Then != "" && c.For == 0:
+		return errors.New("then needs for: how long the silence lasts")
+	case c.Then == Silence:
+		return errors.New("what comes after a silence cannot be silence")
+	}
+	return nil
+}

@@ -18,22 +18,22 @@ func TestCut(t *testing.T) {
 		Place
 		passes int // bytes of the second packet
 		text   string
-		action string
 	}
 	places := []place{
-		{Before, 0, "before", "before the packet"},
-		{After, len(second), "after", "after the packet"},
-		{AtByte(len(second) + 5), len(second), "at byte 15 of", "at byte 15"},
+		{Before, 0, "before it"},
+		{After, len(second), "after it"},
+		{AtByte(len(second) + 5), len(second), "at byte 15"},
+		{AtByte(-1), len(second) - 1, "before its last byte"},
 	}
 	for n := 1; n <= len(second); n++ {
-		places = append(places, place{AtByte(n), n, fmt.Sprintf("at byte %d of", n), fmt.Sprintf("at byte %d", n)})
+		places = append(places, place{AtByte(n), n, fmt.Sprintf("at byte %d", n)})
 	}
 	for _, how := range []Ending{FIN, RST} {
 		for _, where := range places {
-			t.Run(fmt.Sprintf("%s %s", how, where.action), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%s %s", how, where.text), func(t *testing.T) {
 				t.Parallel()
 				bothWays(t, func(t *testing.T, s *setup, w way) {
-					s.proxy.Add(Cut(w.publish.WithID(2), where.Place, how))
+					s.proxy.Add(On(w.publish.WithID(2), Cut(where.Place, how)).Times(1))
 					w.sender.write(first, second, third)
 					w.receiver.wantRest(how, first, second[:where.passes])
 					w.sender.wantRest(how)
@@ -41,10 +41,9 @@ func TestCut(t *testing.T) {
 					w.receiver.Close()
 
 					w.wantFault(s, 2, timeline.Fault{
-						Rule: 1,
-						Text: fmt.Sprintf("cut with %s %s 1st PUBLISH id 2 %s",
-							strings.ToUpper(string(how)), where.text, w.direction),
-						Action: fmt.Sprintf("cut %s %s", how, where.action),
+						Rule:   1,
+						Text:   fmt.Sprintf("on 1st PUBLISH id 2 %s: cut with %s %s", w.direction, how.text(), where.text),
+						Action: fmt.Sprintf("cut with %s %s", how.text(), where.text),
 					})
 					if where.passes == len(second) {
 						w.wantExits(s, 1, 2)
@@ -86,7 +85,7 @@ func TestReconnectAfterCut(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, n network) {
 		s := newSetup(t, n)
-		s.proxy.Add(Cut(FromDevice(CONNECT), After, RST))
+		s.proxy.Add(On(FromDevice(CONNECT), Cut(After, RST)).Times(1))
 		device, broker := s.connect()
 		device.write(connectPacket)
 		broker.wantRest(RST, connectPacket)
@@ -107,11 +106,11 @@ func TestAfterFIN(t *testing.T) {
 	t.Parallel()
 	for name, cut := range map[string]func(s *setup, device, broker *peer){
 		"from the device": func(s *setup, device, _ *peer) {
-			s.proxy.Add(Cut(FromDevice(PINGREQ), Before, FIN))
+			s.proxy.Add(On(FromDevice(PINGREQ), Cut(Before, FIN)).Times(1))
 			device.write([]byte{0xc0, 0})
 		},
 		"to the device": func(s *setup, _, broker *peer) {
-			s.proxy.Add(Cut(ToDevice(PINGRESP), Before, FIN))
+			s.proxy.Add(On(ToDevice(PINGRESP), Cut(Before, FIN)).Times(1))
 			broker.write([]byte{0xd0, 0})
 		},
 		"by the bench": func(s *setup, _, _ *peer) { s.proxy.Disconnect(FIN) },
@@ -120,7 +119,7 @@ func TestAfterFIN(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T, n network) {
 				s := newSetup(t, n)
-				armed := s.proxy.Add(Drop(FromDevice(PUBLISH)))
+				armed := s.proxy.Add(On(FromDevice(PUBLISH), Drop()))
 				device, broker := s.connectMQTT()
 				cut(s, device, broker)
 				broker.wantRest(FIN)
@@ -168,7 +167,7 @@ func TestCutWhileWriting(t *testing.T) {
 					}
 				}()
 				synctest.Wait() // the device's buffer is full
-				s.proxy.Add(Cut(FromDevice(PINGREQ), Before, how))
+				s.proxy.Add(On(FromDevice(PINGREQ), Cut(Before, how)).Times(1))
 				start := time.Now()
 				device.write([]byte{0xc0, 0})
 				<-stuck

@@ -29,9 +29,9 @@ func TestDelayKeepsOrder(t *testing.T) {
 	inBubble(t, func(t *testing.T, n network) {
 		s := newSetup(t, n)
 		device, broker := s.connectMQTT()
-		s.proxy.Add(Delay(FromDevice(PUBLISH).WithID(1), 10*time.Second))
-		s.proxy.Add(Delay(FromDevice(PUBLISH).WithID(3), 2*time.Second))
-		s.proxy.Add(Delay(FromDevice(PUBLISH).WithID(4), 5*time.Second))
+		s.proxy.Add(On(FromDevice(PUBLISH).WithID(1), Delay(10*time.Second)))
+		s.proxy.Add(On(FromDevice(PUBLISH).WithID(3), Delay(2*time.Second)))
+		s.proxy.Add(On(FromDevice(PUBLISH).WithID(4), Delay(5*time.Second)))
 		start := time.Now()
 		go func() {
 			device.write(publishPacket(1, "x"))
@@ -66,7 +66,7 @@ func TestDelayLeavesTheOtherDirectionAlone(t *testing.T) {
 	inBubble(t, func(t *testing.T, n network) {
 		s := newSetup(t, n)
 		device, broker := s.connectMQTT()
-		s.proxy.Add(Delay(FromDevice(PUBLISH), time.Hour/2))
+		s.proxy.Add(On(FromDevice(PUBLISH), Delay(time.Hour/2)))
 		start := time.Now()
 		device.write(publishPacket(1, "x"))
 		broker.write(publishPacket(2, "x"))
@@ -88,7 +88,7 @@ func TestDelayAndTheEndOfTheStream(t *testing.T) {
 			inBubble(t, func(t *testing.T, n network) {
 				s := newSetup(t, n)
 				device, broker := s.connectMQTT()
-				s.proxy.Add(Delay(FromDevice(PUBLISH), 10*time.Second))
+				s.proxy.Add(On(FromDevice(PUBLISH), Delay(10*time.Second)))
 				start := time.Now()
 				device.write(publishPacket(1, "x"))
 				time.Sleep(time.Second)
@@ -117,8 +117,8 @@ func TestDelayAndCut(t *testing.T) {
 	inBubble(t, func(t *testing.T, n network) {
 		s := newSetup(t, n)
 		device, broker := s.connectMQTT()
-		s.proxy.Add(Delay(FromDevice(PUBLISH).WithID(1), 10*time.Second))
-		armed := s.proxy.Add(Cut(FromDevice(PUBLISH).From(2), After, RST).Times(2))
+		s.proxy.Add(On(FromDevice(PUBLISH).WithID(1), Delay(10*time.Second)))
+		armed := s.proxy.Add(On(FromDevice(PUBLISH).From(2), Cut(After, RST)).Times(2))
 		start := time.Now()
 		device.write(publishPacket(1, "x"), publishPacket(2, "x"), publishPacket(3, "x"))
 		broker.wantRest(RST, publishPacket(1, "x"), publishPacket(2, "x"))
@@ -143,7 +143,7 @@ func TestDisconnectDuringDelay(t *testing.T) {
 			inBubble(t, func(t *testing.T, n network) {
 				s := newSetup(t, n)
 				device, broker := s.connectMQTT()
-				s.proxy.Add(Delay(FromDevice(PUBLISH), 10*time.Second))
+				s.proxy.Add(On(FromDevice(PUBLISH), Delay(10*time.Second)))
 				start := time.Now()
 				device.write(publishPacket(1, "x"), publishPacket(2, "x"))
 				synctest.Wait()
@@ -165,7 +165,7 @@ func TestNothingReachesADeviceThatIsGone(t *testing.T) {
 	inBubble(t, func(t *testing.T, n network) {
 		s := newSetup(t, n)
 		device, broker := s.connectMQTT()
-		s.proxy.Add(Delay(FromDevice(PUBLISH), 10*time.Second))
+		s.proxy.Add(On(FromDevice(PUBLISH), Delay(10*time.Second)))
 		device.write(publishPacket(1, "x"))
 		synctest.Wait()
 		device.rst()
@@ -185,7 +185,7 @@ func TestCloseDuringDelay(t *testing.T) {
 	inBubble(t, func(t *testing.T, n network) {
 		s := newSetup(t, n)
 		device, broker := s.connectMQTT()
-		s.proxy.Add(Delay(FromDevice(PUBLISH), time.Hour))
+		s.proxy.Add(On(FromDevice(PUBLISH), Delay(time.Hour)))
 		start := time.Now()
 		device.write(publishPacket(1, "x"))
 		synctest.Wait()

@@ -1,6 +1,10 @@
 package faults
 
-import "mqtthil/harness/timeline"
+import (
+	"fmt"
+
+	"mqtthil/harness/timeline"
+)
 
 // Direction is the way that a packet goes through the proxy.
 type Direction byte
@@ -13,10 +17,34 @@ const (
 
 // String says it from the device's point of view, as the texts of rules do.
 func (d Direction) String() string {
-	if d == DeviceToBroker {
+	switch d {
+	case DeviceToBroker:
 		return "from the device"
+	case BrokerToDevice:
+		return "to the device"
 	}
-	return "to the device"
+	return "both ways"
+}
+
+// MarshalText writes where packets of the direction go: device or broker.
+func (d Direction) MarshalText() ([]byte, error) {
+	if d == DeviceToBroker {
+		return []byte("broker"), nil
+	}
+	return []byte("device"), nil
+}
+
+// UnmarshalText reads what MarshalText writes.
+func (d *Direction) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "broker":
+		*d = DeviceToBroker
+	case "device":
+		*d = BrokerToDevice
+	default:
+		return fmt.Errorf("%q is neither device nor broker", text)
+	}
+	return nil
 }
 
 // entry is where traffic of the direction comes in.

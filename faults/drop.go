@@ -1,13 +1,11 @@
 package faults
 
 // Drop swallows the packets.
-func Drop(m Match) Rule {
-	return Rule{match: m, action: drop{}}
-}
+func Drop() Action { return drop{} }
 
 type drop struct{}
 
-func (drop) rule(packets string) string { return "drop " + packets }
-func (drop) String() string             { return "drop" }
-func (drop) apply(*passage) error       { return nil }
-func (drop) endsStream() bool           { return false }
+func (drop) verb() string                 { return "drop" }
+func (drop) String() string               { return "drop" }
+func (drop) apply(*passage) (bool, error) { return false, nil }
+func (drop) takesAway() bool              { return true }

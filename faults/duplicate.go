@@ -1,20 +1,12 @@
 package faults
 
 // Duplicate hands the packets on twice, the second time right after the first.
-func Duplicate(m Match) Rule {
-	return Rule{match: m, action: duplicate{}}
-}
+func Duplicate() Action { return duplicate{} }
 
 type duplicate struct{}
 
-func (duplicate) rule(packets string) string { return "duplicate " + packets }
-func (duplicate) String() string             { return "duplicate" }
+func (duplicate) verb() string      { return "duplicate" }
+func (duplicate) String() string    { return "duplicate" }
+func (duplicate) needsWholePacket() {}
 
-func (duplicate) apply(p *passage) error {
-	if err := p.pass(); err != nil {
-		return err
-	}
-	return p.pass()
-}
-
-func (duplicate) endsStream() bool { return false }
+func (duplicate) apply(p *passage) (bool, error) { return true, p.pass() }

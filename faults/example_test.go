@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"mqtthil/faults"
-	"mqtthil/harness/timeline"
 )
 
 // Rules read like the fault that they are.
@@ -16,30 +15,30 @@ func ExampleRule() {
 	acknowledgements := faults.ToDevice(faults.PUBACK)
 	telemetry := faults.FromDevice(faults.PUBLISH).WithTopic("bench/up").WithQoS(1)
 	for _, rule := range []faults.Rule{
-		faults.Drop(acknowledgements),
-		faults.Drop(acknowledgements).Times(2),
-		faults.Drop(acknowledgements.From(3)).Times(2),
-		faults.Drop(faults.ToDevice(faults.PUBACK, faults.PUBREC, faults.PUBCOMP).OnConnection(2)),
-		faults.Delay(telemetry.Nth(2), 1500*time.Millisecond),
-		faults.Duplicate(telemetry.WithDUP(true)),
-		faults.Cut(telemetry, faults.Before, faults.FIN),
-		faults.Cut(telemetry, faults.After, faults.RST).Times(3),
-		faults.Cut(faults.FromDevice(faults.CONNECT).Nth(2), faults.AtByte(5), faults.RST),
-		faults.Drop(faults.FromDevice()),
+		faults.On(acknowledgements, faults.Drop()),
+		faults.On(acknowledgements, faults.Drop()).Times(2),
+		faults.On(acknowledgements.From(3), faults.Drop()).Times(2),
+		faults.On(faults.ToDevice(faults.PUBACK, faults.PUBREC, faults.PUBCOMP).OnConnection(2), faults.Drop()),
+		faults.On(telemetry.Nth(2), faults.Delay(1500*time.Millisecond)),
+		faults.On(telemetry.WithDUP(true), faults.Duplicate()),
+		faults.On(telemetry, faults.Cut(faults.Before, faults.FIN)).Times(1),
+		faults.On(telemetry, faults.Cut(faults.After, faults.RST)).Times(3),
+		faults.On(faults.FromDevice(faults.CONNECT).Nth(2), faults.Cut(faults.AtByte(5), faults.RST)).Times(1),
+		faults.On(faults.FromDevice(), faults.Drop()),
 	} {
 		fmt.Println(rule)
 	}
 	// Output:
-	// drop every PUBACK to the device
-	// drop 1st-2nd PUBACK to the device
-	// drop 3rd-4th PUBACK to the device
-	// drop every PUBACK, PUBREC or PUBCOMP to the device on connection 2
-	// delay 2nd PUBLISH bench/up QoS 1 from the device by 1.5s
-	// duplicate every PUBLISH bench/up QoS 1 with DUP from the device
-	// cut with FIN before 1st PUBLISH bench/up QoS 1 from the device
-	// cut with RST after 1st-3rd PUBLISH bench/up QoS 1 from the device
-	// cut with RST at byte 5 of 2nd CONNECT from the device
-	// drop every packet from the device
+	// on every PUBACK to the device: drop
+	// on 1st-2nd PUBACK to the device: drop
+	// on 3rd-4th PUBACK to the device: drop
+	// on every PUBACK, PUBREC or PUBCOMP to the device on connection 2: drop
+	// on 2nd PUBLISH bench/up QoS 1 from the device: delay 1.5s
+	// on every PUBLISH bench/up QoS 1 with DUP from the device: duplicate
+	// on 1st PUBLISH bench/up QoS 1 from the device: cut with FIN before it
+	// on 1st-3rd PUBLISH bench/up QoS 1 from the device: cut with RST after it
+	// on 2nd CONNECT from the device: cut with RST at byte 5
+	// on every packet from the device: drop
 }
 
 func ExampleMatch() {
@@ -55,10 +54,10 @@ func ExampleMatch() {
 // A rule can be armed before there is any connection, and tells later whether it did anything.
 func ExampleProxy_Add() {
 	dial := func(context.Context) (net.Conn, error) { return nil, errors.New("no broker in an example") }
-	proxy := faults.New(timeline.NewRecorder(nil), dial)
+	proxy := faults.New(faults.Options{Dial: dial})
 	defer proxy.Close()
 
-	armed := proxy.Add(faults.Drop(faults.ToDevice(faults.PINGRESP)).Times(1))
+	armed := proxy.Add(faults.On(faults.ToDevice(faults.PINGRESP), faults.Drop()).Times(1))
 	fmt.Printf("%s: fired %d times\n", armed, armed.Fired())
-	// Output: drop 1st PINGRESP to the device: fired 0 times
+	// Output: on 1st PINGRESP to the device: drop: fired 0 times
 }

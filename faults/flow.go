@@ -7,13 +7,16 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"mqtthil/harness/timeline"
 )
 
-// flow is one direction of a link. One goroutine takes in what the source sends, records it and chooses what is done to
-// it; another does that, in order, and hands it on to the sink. So nothing that is held back hides what comes behind.
+// flow is one direction of a link. One goroutine reads what the source sends, cuts it into packets, records them and has
+// the rules choose what is done to each. What nothing is done to it hands on itself, as many packets in one write as came
+// in one read. What has to wait goes into the queue, and all that comes behind it.
 type flow struct {
 	link      *link
 	direction Direction
@@ -21,12 +24,43 @@ type flow struct {
 	source    *side
 	sink      *side
 
-	splitter splitter
-	stopped  bool          // a rule has ended the stream for all that comes in now
-	late     int           // bytes that came in after the link had ended
-	readDone chan struct{} // closed when all that the source sent has arrived
+	// For who reads the source.
+	in       input
+	first    bool             // the next packet must be a CONNECT
+	foreign  string           // why the stream is no MQTT from here on; empty as long as it is
+	rest     int              // bytes to come of the packet that the input is inside of
+	fate     fate             // of these
+	tail     *timeline.Event  // what the record says when the last of these is handed on
+	passing  int              // bytes right before the input's start that are to be handed on
+	counts   int              // packets that end in these
+	exits    []timeline.Event // what the record says of these when they are
+	nth      int              // packets so far
+	aliases  map[uint16]string
+	stopped  bool // a rule has ended the stream for all that comes in now
+	late     int  // bytes that came in after the link had ended
+	readDone chan struct{}
 
-	queue *queue
+	aliasing atomic.Bool // the receiver allows topic aliases
+
+	// For who holds the turn.
+	queue     queue
+	glued     *gluing
+	collected map[*Armed][]delivery
+
+	paths   atomic.Pointer[paths] // nil where no condition works on the direction
+	traffic traffic
+}
+
+// fate is what becomes of the rest of a packet that is relayed as it comes.
+type fate struct {
+	swallow bool
+	cut     *cut // where the rest ends
+}
+
+// traffic counts what has come in.
+type traffic struct {
+	received, sent atomic.Uint64 // bytes
+	packets        [16]atomic.Uint64
 }
 
 // lateBytes bounds what is still taken in and recorded after the proxy has ended a link with FIN: a peer that sends on
@@ -37,18 +71,15 @@ const lateBytes = queueBytes
 func (f *flow) takeIn() {
 	defer close(f.readDone)
 	for {
-		n, err := f.source.conn.Read(f.splitter.room())
-		f.splitter.received(n)
-		if reason := f.link.foreign.Load(); reason != nil {
-			f.splitter.giveUp("the device's stream: " + *reason)
+		n, err := f.in.fill()
+		f.traffic.received.Add(uint64(n))
+		if reason := f.link.foreign.Load(); reason != nil && f.foreign == "" {
+			f.foreign = "the device's stream: " + *reason
 		}
-		for p := range f.splitter.pieces() {
-			f.arrive(p)
-		}
+		f.process()
 		if err != nil {
-			if p, ok := f.splitter.rest(); ok {
-				f.arrive(p)
-			}
+			f.unfinished()
+			f.in.giveUp()
 			f.sourceEnded(err)
 			return
 		}
@@ -60,89 +91,293 @@ func (f *flow) takeIn() {
 	}
 }
 
-// arrive records a piece and lines it up. Where nothing is handed on any more, that it arrived is all there is to tell.
-func (f *flow) arrive(p piece) {
-	d := delivery{data: p.data, reason: p.reason, arrived: time.Now()}
-	if p.reason != "" {
-		if f.splitter.firstConnect && f.splitter.reason != "" {
-			f.link.foreign.Store(&p.reason)
+// process takes all that is pending, but for the beginning of a packet that somebody wants to see whole.
+func (f *flow) process() {
+	in := &f.in
+	for in.start < in.end {
+		switch {
+		case f.rest > 0:
+			f.carryOn(min(f.rest, in.end-in.start))
+		case f.foreign != "":
+			f.arriveRaw(f.foreign)
+		default:
+			if !f.begin() {
+				f.flush()
+				return
+			}
 		}
-		f.link.rec.Append(f.rawEvent(f.direction.entry(), p.data, p.reason))
-		f.push(d)
-		return
 	}
+	f.flush()
+}
 
-	d.packet = Decode(p.data, byte(f.link.version.Load()))
-	if f.direction == DeviceToBroker && d.packet.Connect != nil {
-		f.link.version.Store(uint32(d.packet.Connect.Version))
+// begin takes a packet, or begins to. It is false where that has to wait for more bytes.
+func (f *flow) begin() bool {
+	pending := f.in.pending()
+	size, reason := frame(pending, f.first)
+	switch {
+	case reason != "":
+		f.foreign = reason
+		if f.first {
+			f.link.foreign.Store(&reason)
+		}
+		return true
+	case size == 0:
+		return false
 	}
-	arrival := f.link.rec.Append(f.packetEvent(f.direction.entry(), d.packet))
-	if f.stopped || f.link.hasEnded() {
+	kind := PacketType(pending[0] >> 4)
+	wanted := f.wants(kind)
+	if wanted && len(pending) < size && (size <= largestPacket || len(pending) < headBytes) {
+		return false
+	}
+	f.first = false
+	f.nth++
+	f.traffic.packets[kind].Add(1)
+	switch {
+	case !wanted:
+		f.rest, f.fate, f.tail = size, fate{}, nil
+	case len(pending) >= size:
+		f.arrive(pending[:size], size)
+	default:
+		f.arrive(pending, size)
+	}
+	return true
+}
+
+// wants says whether anybody has to look into packets of that type.
+func (f *flow) wants(kind PacketType) bool {
+	return f.link.packets || f.link.rules.wanted[f.direction].Load()&(1<<kind) != 0 ||
+		kind == CONNECT || kind == CONNACK || kind == PUBLISH && f.aliasing.Load()
+}
+
+// arrive deals with a packet of that many bytes, of which data is all, or the beginning where it is too large to be held.
+func (f *flow) arrive(data []byte, size int) {
+	s := sight{direction: f.direction, connection: f.link.number, since: time.Since(f.link.proxy.began)}
+	s.read(data, size, f.version(), f.aliases)
+	f.learn(&s)
+	s.client = f.link.clientID()
+	streamed := len(data) < size
+	at := arrival{nth: f.nth, streamed: streamed}
+	var exit *timeline.Event
+	if f.link.packets {
+		packet := f.recorded(&s, streamed)
+		at.event = f.link.proxy.options.Record.Append(f.packetEvent(f.direction.entry(), packet)).Seq
+		e := f.packetEvent(f.direction.exit(), packet)
+		exit = &e
+	}
+	var actions []Action
+	if !f.stopped && !f.link.hasEnded() {
+		actions = f.link.rules.choose(&s, at)
+	}
+	f.rest, f.fate, f.tail = size, fate{}, exit
+	if len(actions) == 0 {
 		return
 	}
-	d.action = f.link.rules.choose(arrival, f.direction)
-	f.push(d)
-	f.stopped = d.action != nil && d.action.endsStream()
+	f.flush()
+	d := delivery{data: bytes.Clone(data), at: time.Now(), size: size, counts: 1, actions: actions}
+	if exit != nil && !streamed {
+		d.exits = []timeline.Event{*exit}
+	}
+	if streamed {
+		f.fate = f.divide(&d)
+	}
+	stops := endsStream(d.actions)
+	f.hand(d)
+	f.in.start += len(data)
+	f.rest -= len(data)
+	if f.stopped = f.stopped || stops; f.stopped {
+		f.fate = fate{swallow: true}
+	}
+}
+
+// divide leaves the beginning of a packet the actions that befall it and returns what becomes of its rest.
+func (f *flow) divide(d *delivery) fate {
+	for i, a := range d.actions {
+		c, isCut := a.(cut)
+		switch {
+		case isCut && c.At.bytes(d.size) > len(d.data):
+			d.actions = d.actions[:i:i]
+			c.At = Place(c.At.bytes(d.size) - len(d.data))
+			return fate{cut: &c}
+		case takesAway(a):
+			return fate{swallow: true}
+		}
+	}
+	return fate{}
+}
+
+// carryOn takes the next n bytes of the packet that the input is inside of.
+func (f *flow) carryOn(n int) {
+	in := &f.in
+	switch {
+	case f.fate.swallow:
+		f.flush()
+		in.start += n
+	case f.fate.cut != nil && int(f.fate.cut.At) <= n:
+		f.flush()
+		c := *f.fate.cut
+		part := bytes.Clone(in.pending()[:n])
+		f.hand(delivery{data: part, at: time.Now(), size: len(part), counts: 1, actions: []Action{c}})
+		f.stopped, f.fate = endsStream([]Action{c}), fate{swallow: true}
+		in.start += n
+	default:
+		if f.fate.cut != nil {
+			f.fate.cut.At -= Place(n)
+		}
+		f.passing += n
+		in.start += n
+	}
+	if f.rest -= n; f.rest == 0 && !f.fate.swallow {
+		f.counts++
+		if f.tail != nil {
+			f.exits = append(f.exits, *f.tail)
+		}
+	}
+}
+
+// arriveRaw takes all that is pending as bytes that are no packet.
+func (f *flow) arriveRaw(reason string) {
+	f.flush()
+	in := &f.in
+	f.link.note(f.rawEvent(f.direction.entry(), in.pending(), reason))
+	f.passing = in.end - in.start
+	f.exits = append(f.exits, f.rawEvent(f.direction.exit(), in.pending(), reason))
+	in.start = in.end
+	f.flush()
+}
+
+// unfinished takes what the stream left incomplete when it ended.
+func (f *flow) unfinished() {
+	if f.in.start < f.in.end {
+		f.arriveRaw("stream ended inside a packet")
+	}
+}
+
+// flush hands on what is passing.
+func (f *flow) flush() {
+	if f.passing == 0 {
+		return
+	}
+	data := f.in.buffer[f.in.start-f.passing : f.in.start]
+	f.hand(delivery{data: data, exits: f.exits, counts: f.counts})
+	f.passing, f.counts, f.exits = 0, 0, f.exits[:0]
+}
+
+// hand hands a delivery on, at once where nothing stands in its way. It keeps nothing of its memory.
+func (f *flow) hand(d delivery) {
+	if f.stopped {
+		return
+	}
+	if len(d.actions) == 0 && f.paths.Load() == nil && f.queue.claim() {
+		f.handOver(d)
+		if f.queue.giveBack() {
+			f.link.sendFIN(f) // unless the link ended otherwise
+		}
+		return
+	}
+	if len(d.actions) == 0 {
+		d.data, d.exits = bytes.Clone(d.data), slices.Clone(d.exits)
+	}
+	if d.at.IsZero() {
+		d.at = time.Now()
+	}
+	f.queue.push(d)
+}
+
+// handOn hands on all that waits.
+func (f *flow) handOn() {
+	for d, ok := f.queue.next(); ok; d, ok = f.queue.next() {
+		f.handOver(d)
+	}
+	if f.queue.isClosed() {
+		f.link.sendFIN(f) // unless the link ended otherwise
+	}
+}
+
+func (f *flow) handOver(d delivery) {
+	if err := f.deliver(d); err != nil {
+		f.sinkFailed(err)
+	}
+}
+
+// deliver has a delivery's actions done and hands it on.
+func (f *flow) deliver(d delivery) error {
+	switch {
+	case d.ending == FIN:
+		return f.deliverEnd(d)
+	case d.ending == RST:
+		f.link.end(RST)
+		return nil
+	case len(d.actions) == 0:
+		return f.handOut(d)
+	}
+	p := &passage{f, d}
+	for len(p.actions) > 0 {
+		a := p.actions[0]
+		p.actions = p.actions[1:]
+		if goOn, err := a.apply(p); err != nil || !goOn {
+			return err
+		}
+	}
+	return p.pass()
+}
+
+// deliverEnd hands on the end of the stream, and before it what waited for more to come.
+func (f *flow) deliverEnd(end delivery) error {
+	for _, collected := range f.collected {
+		for _, d := range collected {
+			if err := f.deliver(d); err != nil {
+				return err
+			}
+		}
+	}
+	f.collected = nil
+	if g := f.glued; g != nil {
+		f.glued = nil
+		if err := f.write(delivery{data: g.data, exits: g.exits, at: end.at}); err != nil {
+			return err
+		}
+	}
+	return f.write(end)
+}
+
+// handOut hands on a delivery to which all is done, glued to others where a rule says so.
+func (f *flow) handOut(d delivery) error {
+	if g := f.glued; g != nil {
+		g.data = append(g.data, d.data...)
+		g.exits = append(g.exits, d.exits...)
+		if g.missing -= d.counts; g.missing > 0 {
+			return nil
+		}
+		d.data, d.exits, f.glued = g.data, g.exits, nil
+	}
+	return f.write(d)
+}
+
+// send writes bytes to the sink, right after the events that tell of it. Where the sink takes nothing any more, the
+// bytes end here.
+func (f *flow) send(data []byte, exits []timeline.Event) error {
+	if !f.link.recordExits(f, exits) {
+		return nil
+	}
+	f.traffic.sent.Add(uint64(len(data)))
+	return f.sink.write(data)
 }
 
 // sourceEnded tells the record and the sink how the stream ended, given the error of the last Read.
 func (f *flow) sourceEnded(err error) {
+	how := RST
 	switch {
 	case errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrDeadlineExceeded):
-		// The proxy's own doing, see link.end.
+		return // the proxy's own doing, see link.end
 	case errors.Is(err, io.EOF) && !f.source.metRST():
+		how = FIN
 		f.link.sawFIN(f.source)
-		f.push(delivery{ending: FIN})
 	case errors.Is(err, io.EOF):
 		f.link.lost(f.source, string(RST))
-		f.push(delivery{ending: RST})
 	default:
 		f.link.lost(f.source, cause(err))
-		f.push(delivery{ending: RST})
 	}
-}
-
-func (f *flow) push(d delivery) {
-	if !f.stopped {
-		f.queue.push(d)
-	}
-}
-
-// handOn runs until the link has ended.
-func (f *flow) handOn() {
-	for d, ok := f.queue.pop(); ok; d, ok = f.queue.pop() {
-		if err := f.deliver(d); err != nil {
-			f.sinkFailed(err)
-		}
-	}
-	f.link.sendFIN(f) // unless the link ended otherwise
-}
-
-func (f *flow) deliver(d delivery) error {
-	p := &passage{f, d}
-	switch {
-	case d.ending == FIN:
-		f.link.sendFIN(f)
-		return nil
-	case d.ending == RST:
-		f.link.end(RST)
-		return nil
-	case d.packet == nil:
-		return f.send(d.data, f.rawEvent(f.direction.exit(), d.data, d.reason))
-	case d.action != nil:
-		return d.action.apply(p)
-	default:
-		return p.pass()
-	}
-}
-
-// send writes bytes to the sink, right after the event that tells of it. Where the sink takes nothing any more, the
-// bytes end here.
-func (f *flow) send(data []byte, exit timeline.Event) error {
-	if !f.link.recordExit(f, exit) {
-		return nil
-	}
-	return f.sink.write(data)
+	f.hand(delivery{ending: how})
 }
 
 // sinkFailed deals with a Write that failed: what the source sends cannot arrive any more, and the source must be told
@@ -152,11 +387,39 @@ func (f *flow) sinkFailed(err error) {
 		return // the proxy's own doing, see link.end
 	}
 	f.link.lost(f.sink, cause(err))
-	select {
-	case <-f.opposite.readDone:
-		f.opposite.queue.push(delivery{ending: RST})
-	case <-f.link.ended:
+	f.link.tasks.Go(func() {
+		select {
+		case <-f.opposite.readDone:
+			f.opposite.queue.add(delivery{ending: RST})
+		case <-f.link.ended:
+		}
+	})
+}
+
+// end ends what the flow belongs to.
+func (f *flow) end(how Ending) {
+	switch how {
+	case Silence:
+		f.link.silence()
+	case HalfClose:
+		f.link.sendFIN(f)
+	default:
+		f.link.end(how)
 	}
+}
+
+// forged is a packet that no peer has sent.
+func (f *flow) forged(data []byte) delivery {
+	d := delivery{data: data, at: time.Now(), size: len(data), counts: 1}
+	if f.link.packets {
+		d.exits = f.exitsOf(data)
+	}
+	return d
+}
+
+// exitsOf is what the record says of a packet that the proxy has made.
+func (f *flow) exitsOf(data []byte) []timeline.Event {
+	return []timeline.Event{f.packetEvent(f.direction.exit(), Decode(data, f.version()))}
 }
 
 func (f *flow) packetEvent(at timeline.Point, p *timeline.Packet) timeline.Event {

@@ -12,58 +12,95 @@ import (
 // whatever it still wants to say. A server that has closed a connection does not listen to it for ever either.
 const patience = 5 * time.Second
 
-// link is one connection of the device through the proxy: two TCP connections and a flow each way between them.
+// link is one connection of the device through the proxy: two connections and a flow each way between them.
 type link struct {
-	number int
-	rec    *timeline.Recorder
-	rules  *rules
+	proxy   *Proxy
+	number  int
+	rules   *rules
+	packets bool // they all go into the record
+	opened  time.Time
 
 	device, broker *side
 	flows          [2]*flow
+	tasks          sync.WaitGroup // what the flows have begun beside
 
-	version atomic.Uint32          // protocol level, learned from CONNECT
+	level   atomic.Uint32          // protocol level, learned from CONNECT
+	client  atomic.Pointer[string] // identifier, learned from CONNECT or CONNACK
 	foreign atomic.Pointer[string] // why the device's stream was no MQTT from the start; then the answer is none either
 
-	mu     sync.Mutex // guards what follows and how the sides stand; never held while anything waits
-	ending Ending     // how the proxy ends the link; empty as long as it does not
-	ended  chan struct{}
+	mu       sync.Mutex // guards what follows and how the sides stand; never held while anything waits
+	ending   Ending     // how the proxy ends the link; empty as long as it does not
+	silent   bool       // nothing is handed on
+	ended    chan struct{}
+	standing []*standing
 }
 
-func newLink(number int, rec *timeline.Recorder, rules *rules, device, broker *side) *link {
-	l := &link{number: number, rec: rec, rules: rules, device: device, broker: broker, ended: make(chan struct{})}
-	up := &flow{link: l, direction: DeviceToBroker, source: device, sink: broker}
+func newLink(proxy *Proxy, number int, device, broker *side) *link {
+	l := &link{
+		proxy: proxy, number: number, rules: proxy.rules, packets: proxy.recordsPackets(), opened: time.Now(),
+		device: device, broker: broker, ended: make(chan struct{}),
+	}
+	up := &flow{link: l, direction: DeviceToBroker, source: device, sink: broker, first: true}
 	down := &flow{link: l, direction: BrokerToDevice, source: broker, sink: device}
 	up.opposite, down.opposite = down, up
 	l.flows = [2]*flow{up, down}
 	for _, f := range l.flows {
-		f.splitter = splitter{limit: largestPacket, firstConnect: f == up}
+		f.in = newInput(f.source.conn)
 		f.readDone = make(chan struct{})
-		f.queue = newQueue()
+		f.queue.handOn = f.handOn
+		f.queue.changed.L = &f.queue.mu
 	}
 	return l
 }
 
 // run relays until both connections have ended.
 func (l *link) run() {
-	var goroutines sync.WaitGroup
+	var other sync.WaitGroup
+	other.Go(l.flows[1].takeIn)
+	l.flows[0].takeIn()
+	other.Wait()
+	<-l.ended
 	for _, f := range l.flows {
-		goroutines.Go(f.takeIn)
-		goroutines.Go(f.handOn)
+		f.queue.awaitIdle()
 	}
-	goroutines.Wait()
+	l.tasks.Wait()
+	l.extinguish()
 	l.device.conn.Close()
 	l.broker.conn.Close()
+}
+
+func (l *link) clientID() string {
+	if id := l.client.Load(); id != nil {
+		return *id
+	}
+	return ""
+}
+
+// setClientID takes over an identifier that is a view of something.
+func (l *link) setClientID(id string) {
+	if id != "" {
+		id = string([]byte(id))
+		l.client.Store(&id)
+	}
 }
 
 // end has the proxy end both connections. With FIN each direction finishes the packet that it is writing, and what the
 // peers still send is recorded until they answer FIN. With RST everything stops at once.
 func (l *link) end(how Ending) {
+	for _, f := range l.beginEnd(how) {
+		l.sendFIN(f)
+	}
+}
+
+// beginEnd returns the flows of which nobody but the caller can end the sink.
+func (l *link) beginEnd(how Ending) (idle []*flow) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.ending == RST || l.ending == how {
-		return
+		return nil
 	}
-	l.stop(how)
+	l.silent = false
+	idle = l.stop(how)
 	for _, s := range []*side{l.device, l.broker} {
 		switch {
 		case how == FIN:
@@ -71,21 +108,46 @@ func (l *link) end(how Ending) {
 		case s.over():
 			s.conn.Close()
 		default:
-			l.rec.Append(l.closeEvent(s.toward, string(RST)))
+			l.note(l.closeEvent(s.toward, string(RST)))
 			s.reset()
 		}
 	}
+	return idle
 }
 
-// stop lets no more be handed on. The caller holds mu.
-func (l *link) stop(how Ending) {
+// stop lets no more be handed on, and returns the flows that nobody is handing anything on in. The caller holds mu.
+func (l *link) stop(how Ending) (idle []*flow) {
 	if l.ending == "" {
 		close(l.ended)
 	}
 	l.ending = how
 	for _, f := range l.flows {
-		f.queue.close()
+		if f.queue.close() {
+			idle = append(idle, f)
+		}
 	}
+	return idle
+}
+
+// silence hands nothing on any more, either way, and ends nothing.
+func (l *link) silence() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.silent = true
+	l.stopSilently()
+}
+
+// stopSilently ends a silent link when both peers have. The caller holds mu.
+func (l *link) stopSilently() {
+	done := func(s *side) bool { return s.finSeen || s.gone }
+	if l.silent && l.ending == "" && done(l.device) && done(l.broker) {
+		l.stop(Silence)
+	}
+}
+
+// freeze lets nothing through for a time, the direction opposite to f's included. What comes in the meantime waits.
+func (f *flow) freeze(d time.Duration) {
+	f.opposite.queue.add(delivery{at: time.Now(), actions: []Action{Delay(d), Drop()}})
 }
 
 func (l *link) hasEnded() bool {
@@ -97,14 +159,16 @@ func (l *link) hasEnded() bool {
 	}
 }
 
-// recordExit records that the flow hands something on, and returns false where it cannot any more.
-func (l *link) recordExit(f *flow, exit timeline.Event) bool {
+// recordExits records that the flow hands something on, and returns false where it cannot any more.
+func (l *link) recordExits(f *flow, exits []timeline.Event) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ending != "" || f.sink.gone {
+	if l.ending != "" || l.silent || f.sink.gone || f.sink.finSent {
 		return false
 	}
-	l.rec.Append(exit)
+	for _, e := range exits {
+		l.note(e)
+	}
 	return true
 }
 
@@ -112,10 +176,10 @@ func (l *link) recordExit(f *flow, exit timeline.Event) bool {
 func (l *link) sendFIN(f *flow) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if f.sink.finSent || f.sink.gone {
+	if f.sink.finSent || f.sink.gone || l.silent || l.ending == Silence {
 		return
 	}
-	l.rec.Append(l.closeEvent(f.sink.toward, string(FIN)))
+	l.note(l.closeEvent(f.sink.toward, string(FIN)))
 	f.sink.closeWrite()
 	if l.device.over() && l.broker.over() && l.ending == "" {
 		l.stop(FIN)
@@ -130,7 +194,8 @@ func (l *link) sawFIN(s *side) {
 		return
 	}
 	s.finSeen = true
-	l.rec.Append(l.closeEvent(s.from, string(FIN)))
+	l.note(l.closeEvent(s.from, string(FIN)))
+	l.stopSilently()
 }
 
 // lost records that the peer of a side is gone, once.
@@ -141,9 +206,13 @@ func (l *link) lost(s *side, how string) {
 		return
 	}
 	s.gone = true
-	l.rec.Append(l.closeEvent(s.from, how))
+	l.note(l.closeEvent(s.from, how))
+	l.stopSilently()
 }
 
 func (l *link) closeEvent(at timeline.Point, how string) timeline.Event {
 	return timeline.Event{Kind: timeline.KindClose, Conn: l.number, Point: at, Text: how}
 }
+
+// note writes an event into the record, where there is one.
+func (l *link) note(e timeline.Event) { l.proxy.note(e) }

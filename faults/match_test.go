@@ -27,10 +27,12 @@ func TestMatch(t *testing.T) {
 		{FromDevice(PUBACK), unreadable, true},
 		{FromDevice().WithTopic("bench/up"), publish, true},
 		{FromDevice().WithTopic("bench/down"), publish, false},
-		{FromDevice().WithTopic("bench/+"), publish, false},
+		{FromDevice().WithTopic("bench/+"), publish, true},
+		{FromDevice().WithTopic("#"), publish, true},
+		{FromDevice().WithTopic("bench"), publish, false},
 		{FromDevice().WithTopic("b"), subscribe, true},
 		{FromDevice().WithTopic("c"), subscribe, false},
-		{FromDevice().WithTopic(""), ping, false},
+		{FromDevice().WithTopic("#"), ping, false},
 		{FromDevice().WithID(7), publish, true},
 		{FromDevice().WithID(7), unreadable, true},
 		{FromDevice().WithID(8), publish, false},
@@ -48,7 +50,9 @@ func TestMatch(t *testing.T) {
 		{FromDevice().From(2), publish, true},
 		{Match{}, publish, false},
 	} {
-		if got := test.match.Matches(3, DeviceToBroker, test.packet); got != test.want {
+		s := sight{direction: DeviceToBroker, connection: 3}
+		s.readRecorded(test.packet)
+		if got := test.match.fits(&s); got != test.want {
 			t.Errorf("%s matches %s: %t, want %t", test.match, test.packet, got, test.want)
 		}
 	}
@@ -65,9 +69,9 @@ func TestMatchIsAValue(t *testing.T) {
 		match Match
 		want  string
 	}{
-		{base, "PUBLISH t QoS 1 id 1 from the device"},
-		{dup, "PUBLISH t QoS 1 id 1 with DUP from the device"},
-		{first, "PUBLISH t QoS 1 id 1 without DUP from the device"},
+		{base, "PUBLISH t id 1 QoS 1 from the device"},
+		{dup, "PUBLISH t id 1 QoS 1 with DUP from the device"},
+		{first, "PUBLISH t id 1 QoS 1 without DUP from the device"},
 	} {
 		if got := test.match.String(); got != test.want {
 			t.Errorf("got %q, want %q", got, test.want)
@@ -156,8 +160,10 @@ func TestCountsBeginAtOne(t *testing.T) {
 		"Nth":          func() { ToDevice().Nth(0) },
 		"From":         func() { ToDevice().From(0) },
 		"OnConnection": func() { ToDevice().OnConnection(0) },
-		"Times":        func() { Drop(ToDevice()).Times(0) },
-		"AtByte":       func() { AtByte(-1) },
+		"Times":        func() { On(ToDevice(), Drop()).Times(0) },
+		"Split":        func() { Split(0, 0) },
+		"Glue":         func() { Glue(0) },
+		"Reorder":      func() { Reorder(0) },
 	} {
 		func() {
 			defer func() {

@@ -29,6 +29,8 @@ func Decode(raw []byte, version byte) *timeline.Packet {
 		Length: len(raw),
 		Raw:    bytes.Clone(raw[:min(len(raw), timeline.MaxRaw)]),
 		Sum:    crc32.ChecksumIEEE(raw),
+
+		Version: version,
 	}
 	if len(raw) == 0 {
 		p.Error = "no bytes"
@@ -57,6 +59,7 @@ func Decode(raw []byte, version byte) *timeline.Packet {
 		return p
 	}
 	fill(p, kind, decoded, body)
+	fillProperties(p, raw, version)
 	return p
 }
 
@@ -155,6 +158,7 @@ func fill(p *timeline.Packet, kind PacketType, d *packets.Packet, body []byte) {
 	switch kind {
 	case CONNECT:
 		p.Connect = connect(d, body)
+		p.Version = p.Connect.Version
 	case CONNACK:
 		p.SessionPresent = d.SessionPresent
 	case PUBLISH:
@@ -169,6 +173,17 @@ func fill(p *timeline.Packet, kind PacketType, d *packets.Packet, body []byte) {
 	}
 	if p.Flags&8 != 0 { // of a packet that is not a PUBLISH: then it is MQTT 3.1, see read
 		p.DUP = true
+	}
+}
+
+// fillProperties copies the properties of a packet that can be read.
+func fillProperties(p *timeline.Packet, raw []byte, version byte) {
+	var r reading
+	r.read(raw, len(raw), version, nil)
+	for property := range eachProperty(r.properties) {
+		p.Properties = append(p.Properties, timeline.Property{
+			Name: properties[property.id].name, Value: strings.Clone(property.value()),
+		})
 	}
 }
 

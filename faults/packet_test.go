@@ -11,13 +11,17 @@ import (
 	"mqtthil/harness/timeline"
 )
 
+func oneProperty(name, value string) []timeline.Property {
+	return []timeline.Property{{Name: name, Value: value}}
+}
+
 func TestDecode(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name    string
 		version byte
 		raw     string
-		want    timeline.Packet // without Length, Raw, Sum, which are checked for all
+		want    timeline.Packet // without Length, Raw, Sum, Version, which are checked for all
 	}{
 		// MQTT 3.1.1
 		{"CONNECT", 0, "10 0f 0004 4d515454 04 02 003c 0003 647574",
@@ -66,21 +70,21 @@ func TestDecode(t *testing.T) {
 
 		// MQTT 5.0
 		{"5.0 CONNECT", 0, "10 15 0004 4d515454 05 02 003c 05 11 00000e10 0003 647574",
-			timeline.Packet{Type: "CONNECT", Connect: &timeline.Connect{
+			timeline.Packet{Properties: oneProperty("session-expiry-interval", "3600"), Type: "CONNECT", Connect: &timeline.Connect{
 				Protocol: "MQTT", Version: 5, Flags: 2, ClientID: "dut", KeepAlive: 60, CleanSession: true}}},
 		{"5.0 CONNECT with will delay", 0, "10 1b 0004 4d515454 05 04 003c 00 0001 64 05 18 0000000a 0001 77 0002 6869",
 			timeline.Packet{Type: "CONNECT", Connect: &timeline.Connect{Protocol: "MQTT", Version: 5, Flags: 4,
 				ClientID: "d", KeepAlive: 60, Will: &timeline.Will{Topic: "w", Payload: []byte("hi")}}}},
-		{"5.0 CONNACK", 5, "20 06 0000 03 21 000a", timeline.Packet{Type: "CONNACK"}},
+		{"5.0 CONNACK", 5, "20 06 0000 03 21 000a", timeline.Packet{Properties: oneProperty("receive-maximum", "10"), Type: "CONNACK"}},
 		{"5.0 CONNACK in the older form", 5, "20 02 0001", timeline.Packet{Type: "CONNACK", Code: 1}},
-		{"5.0 PUBLISH with alias", 5, "32 0a 0000 0007 03 23 0001 6869", timeline.Packet{Type: "PUBLISH", Flags: 2, QoS: 1,
+		{"5.0 PUBLISH with alias", 5, "32 0a 0000 0007 03 23 0001 6869", timeline.Packet{Properties: oneProperty("topic-alias", "1"), Type: "PUBLISH", Flags: 2, QoS: 1,
 			ID: 7, PayloadLength: 2, PayloadSum: crc32.ChecksumIEEE([]byte("hi"))}},
 		{"5.0 PUBACK", 5, "40 02 0007", timeline.Packet{Type: "PUBACK", ID: 7}},
 		{"5.0 PUBACK with reason", 5, "40 03 0007 10", timeline.Packet{Type: "PUBACK", ID: 7, Code: 0x10}},
-		{"5.0 PUBREC with properties", 5, "50 08 0007 97 04 1f 0001 78", timeline.Packet{Type: "PUBREC", ID: 7, Code: 0x97}},
+		{"5.0 PUBREC with properties", 5, "50 08 0007 97 04 1f 0001 78", timeline.Packet{Properties: oneProperty("reason-string", "x"), Type: "PUBREC", ID: 7, Code: 0x97}},
 		{"5.0 PUBREL", 5, "62 04 0007 92 00", timeline.Packet{Type: "PUBREL", Flags: 2, ID: 7, Code: 0x92}},
 		{"5.0 PUBCOMP", 5, "70 03 0007 92", timeline.Packet{Type: "PUBCOMP", ID: 7, Code: 0x92}},
-		{"5.0 SUBSCRIBE", 5, "82 09 0008 02 0b05 0001 61 2d", timeline.Packet{Type: "SUBSCRIBE", Flags: 2, ID: 8,
+		{"5.0 SUBSCRIBE", 5, "82 09 0008 02 0b05 0001 61 2d", timeline.Packet{Properties: oneProperty("subscription-identifier", "5"), Type: "SUBSCRIBE", Flags: 2, ID: 8,
 			Filters: []timeline.Filter{{Topic: "a", QoS: 1}}}},
 		{"5.0 SUBACK", 5, "90 04 0008 00 87", timeline.Packet{Type: "SUBACK", ID: 8, Codes: []byte{0x87}}},
 		{"5.0 UNSUBSCRIBE", 5, "a2 06 0009 00 0001 61",
@@ -88,8 +92,8 @@ func TestDecode(t *testing.T) {
 		{"5.0 UNSUBACK", 5, "b0 05 0009 00 0011", timeline.Packet{Type: "UNSUBACK", ID: 9, Codes: []byte{0, 0x11}}},
 		{"5.0 DISCONNECT", 5, "e0 00", timeline.Packet{Type: "DISCONNECT"}},
 		{"5.0 DISCONNECT with reason only", 5, "e0 01 8e", timeline.Packet{Type: "DISCONNECT", Code: 0x8e}},
-		{"5.0 DISCONNECT with properties", 5, "e0 07 04 05 11 00000000", timeline.Packet{Type: "DISCONNECT", Code: 4}},
-		{"5.0 AUTH", 5, "f0 06 18 04 15 0001 78", timeline.Packet{Type: "AUTH", Code: 0x18}},
+		{"5.0 DISCONNECT with properties", 5, "e0 07 04 05 11 00000000", timeline.Packet{Properties: oneProperty("session-expiry-interval", "0"), Type: "DISCONNECT", Code: 4}},
+		{"5.0 AUTH", 5, "f0 06 18 04 15 0001 78", timeline.Packet{Properties: oneProperty("authentication-method", "x"), Type: "AUTH", Code: 0x18}},
 		{"5.0 AUTH without anything", 5, "f0 00", timeline.Packet{Type: "AUTH"}},
 
 		// Packets that nobody should send
@@ -149,6 +153,10 @@ func TestDecode(t *testing.T) {
 			raw := unhex(t, test.raw)
 			test.want.Length, test.want.Sum = len(raw), crc32.ChecksumIEEE(raw)
 			test.want.Raw = bytes.Clone(raw)
+			test.want.Version = test.version
+			if test.want.Connect != nil {
+				test.want.Version = test.want.Connect.Version
+			}
 			got := Decode(raw, test.version)
 			for i := range raw { // the packet must not look at the bytes any more
 				raw[i] = 0xff
@@ -167,7 +175,7 @@ func TestDecodeKeepsOnlyTheBeginningOfALargePacket(t *testing.T) {
 	got := Decode(raw, 4)
 	want := &timeline.Packet{
 		Type: "PUBLISH", Length: len(raw), Raw: raw[:timeline.MaxRaw], Sum: crc32.ChecksumIEEE(raw),
-		Topic: "t", PayloadLength: len(payload), PayloadSum: crc32.ChecksumIEEE([]byte(payload)),
+		Version: 4, Topic: "t", PayloadLength: len(payload), PayloadSum: crc32.ChecksumIEEE([]byte(payload)),
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("want -, got +\n%s", diff)

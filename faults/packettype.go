@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // PacketType is the type of an MQTT control packet, as in the high nibble of its first byte.
@@ -44,4 +45,15 @@ func (t PacketType) String() string {
 // typeNamed is the reverse of String; 0 where there is no such type.
 func typeNamed(name string) PacketType {
 	return PacketType(max(0, slices.Index(typeNames[:], name)))
+}
+
+// MarshalText writes the name.
+func (t PacketType) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
+
+// UnmarshalText reads a name, in capitals or not.
+func (t *PacketType) UnmarshalText(text []byte) error {
+	if *t = typeNamed(strings.ToUpper(string(text))); *t == 0 {
+		return fmt.Errorf("%q is no packet type; one is PUBLISH", text)
+	}
+	return nil
 }

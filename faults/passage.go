@@ -3,6 +3,8 @@ package faults
 import (
 	"fmt"
 	"time"
+
+	"mqtthil/harness/timeline"
 )
 
 // passage is a packet whose turn it is, and all that an action can do to it.
@@ -11,31 +13,55 @@ type passage struct {
 	delivery
 }
 
-// pass hands the packet on.
+// pass hands the packet on, and what was forged to go behind it.
 func (p *passage) pass() error {
-	return p.flow.send(p.data, p.flow.packetEvent(p.flow.direction.exit(), p.packet))
+	err := p.flow.handOut(p.delivery)
+	for _, d := range p.behind {
+		if err == nil {
+			err = p.flow.handOut(d)
+		}
+	}
+	p.behind = nil
+	return err
 }
 
-// passFirst hands on the first n bytes of the packet, or all of it where it has no more.
+// passFirst hands on the first n bytes of the packet.
 func (p *passage) passFirst(n int) error {
-	if n >= len(p.data) {
-		return p.pass()
+	return p.passPart(p.data[:n], "the first %d of %d bytes of %s")
+}
+
+// passFrom hands on all but the first n bytes of the packet.
+func (p *passage) passFrom(n int) error {
+	return p.passPart(p.data[n:], "the last %d of %d bytes of %s")
+}
+
+func (p *passage) passPart(part []byte, reason string) error {
+	d := p.delivery
+	d.data, d.exits, d.behind = part, nil, nil
+	if len(p.exits) > 0 {
+		reason = fmt.Sprintf(reason, len(part), p.size, p.exits[0].Packet)
+		d.exits = []timeline.Event{p.flow.rawEvent(p.flow.direction.exit(), part, reason)}
 	}
-	reason := fmt.Sprintf("the first %d of %d bytes of %s", n, len(p.data), p.packet)
-	return p.flow.send(p.data[:n], p.flow.rawEvent(p.flow.direction.exit(), p.data[:n], reason))
+	return p.flow.handOut(d)
+}
+
+// replace puts other bytes in the packet's place.
+func (p *passage) replace(data []byte) {
+	p.data, p.size = data, len(data)
+	if len(p.exits) > 0 {
+		p.exits = p.flow.exitsOf(data)
+	}
+}
+
+// id is the packet's identifier; 0 where it has none.
+func (p *passage) id() uint16 {
+	var r reading
+	r.read(p.data, p.size, p.flow.version(), nil)
+	return r.id
 }
 
 // holdUntil waits, as long as there is a link to hand the packet on to.
 func (p *passage) holdUntil(t time.Time) {
-	timer := time.NewTimer(time.Until(t))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-p.flow.link.ended:
-	}
-}
-
-// end ends the link, both sides of it.
-func (p *passage) end(how Ending) {
-	p.flow.link.end(how)
+	p.flow.waitUntil(t, nil)
+	p.at = t
 }

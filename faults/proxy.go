@@ -1,14 +1,20 @@
 // Package faults is the proxy between a device's MQTT client and its broker. It relays packet by packet, writes each
 // into the record as it comes in and as it goes out, and breaks the traffic where rules say so:
 //
-//	proxy.Add(faults.Drop(faults.ToDevice(faults.PUBACK)).Times(2))
-//	proxy.Add(faults.Cut(faults.FromDevice(faults.PUBLISH).WithQoS(2), faults.AtByte(3), faults.RST))
+//	proxy.Add(faults.On(faults.ToDevice(faults.PUBACK), faults.Drop()).Times(2))
+//	proxy.Add(faults.On(faults.FromDevice(faults.PUBLISH).WithQoS(2), faults.Cut(faults.AtByte(3), faults.RST)))
+//	proxy.Impose(faults.Latency(faults.Spread{By: faults.Duration(200 * time.Millisecond)}))
+//
+// Rules are about packets, conditions are about the link below them. Both may be there before the first connection and
+// come and go while traffic flows, and both may be written in a file (see ParseFile).
 //
 // It passes on what it does not understand. Bytes that are no MQTT packet go through untouched, a packet that breaks
 // the standard goes through as it is, and FIN and RST arrive at the other side as what they were.
 //
-// Each packet is taken in whole before any of it is handed on. So the device may see other segment boundaries than the
-// broker made, and a packet that stalls half-way does not reach the other side until its stream ends.
+// Packets that neither a rule nor the record wants to see are relayed as they come, and not looked into. Others are taken
+// in whole before any of them is handed on, up to a MiB, so that the device may see other segment boundaries than the broker
+// made, and a packet that stalls half-way does not reach the other side until its stream ends. A packet of more than a
+// MiB is relayed as it comes, too; rules see its beginning and can drop, delay, answer and cut it, and no more.
 //
 // That a packet has reached-broker or reached-device in the record says that the kernel was given it, right after the
 // event. Where the connection is reset at the same time, it may be lost all the same.
@@ -17,22 +23,53 @@ package faults
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
-	"strings"
 	"sync"
+	"time"
 
 	"mqtthil/harness/timeline"
 )
 
+// Record takes what the proxy sees and does. Its Append stamps the event and returns it. *timeline.Recorder is one.
+type Record interface {
+	Append(timeline.Event) timeline.Event
+}
+
+// Options say what a proxy works with. Only Dial has to be set.
+type Options struct {
+	// Dial reaches the broker. The context ends with the proxy. The connection must have the methods CloseWrite and
+	// SetLinger of *net.TCPConn.
+	Dial func(ctx context.Context) (net.Conn, error)
+
+	// Record takes everything, nil for no record.
+	Record Record
+
+	// Summary keeps packets out of the record that no rule acts on, so that they need not be decoded.
+	Summary bool
+
+	// Seed is where all that is left to chance comes from: the same seed decides the same for the same traffic.
+	Seed uint64
+
+	// Accept makes what the proxy relays of a connection that a listener has accepted, such as a TLS server's end of it;
+	// nil for the connection itself. It must have CloseWrite and SetLinger, too.
+	Accept func(ctx context.Context, conn net.Conn) (net.Conn, error)
+
+	// Unread relays all bytes without looking for packets in them: conditions work, rules never match.
+	Unread bool
+
+	// Listen opens a listener again after Refuse; nil for net.Listen of TCP.
+	Listen func(address string) (net.Listener, error)
+}
+
 // Proxy relays connections from any number of listeners to one broker. All methods may be called from any goroutine.
-//
-// Its connections must have the methods CloseWrite and SetLinger of *net.TCPConn.
 type Proxy struct {
-	rec   *timeline.Recorder
-	dial  func(context.Context) (net.Conn, error)
-	rules *rules
+	options Options
+	rules   *rules
+	began   time.Time
 
 	dialing context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -42,20 +79,37 @@ type Proxy struct {
 	listeners  map[net.Listener]struct{}
 	links      map[*link]struct{}
 	accepted   int // connections ever, to number them
+	conditions []*Imposed
+	imposed    int           // conditions ever, to number them
+	changed    chan struct{} // closed when the conditions are others
 	goroutines sync.WaitGroup
+	past       Traffic // of links that are over
+	failed     int     // connections that did not get to the broker
 }
 
-// New returns a proxy that reaches the broker by dial and writes what it sees and does to rec. It begins with Serve.
-func New(rec *timeline.Recorder, dial func(ctx context.Context) (net.Conn, error)) *Proxy {
+// New returns a proxy, which begins with Serve.
+func New(options Options) *Proxy {
+	if options.Listen == nil {
+		options.Listen = func(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+	}
 	p := &Proxy{
-		rec:       rec,
-		dial:      dial,
-		rules:     &rules{rec: rec},
+		options:   options,
+		rules:     &rules{rec: options.Record, seed: options.Seed},
+		began:     time.Now(),
 		listeners: make(map[net.Listener]struct{}),
 		links:     make(map[*link]struct{}),
+		changed:   make(chan struct{}),
 	}
 	p.dialing, p.cancel = context.WithCancel(context.Background())
 	return p
+}
+
+func (p *Proxy) recordsPackets() bool { return p.options.Record != nil && !p.options.Summary }
+
+func (p *Proxy) note(e timeline.Event) {
+	if p.options.Record != nil {
+		p.options.Record.Append(e)
+	}
 }
 
 // Add arms a rule, also while traffic flows. The rules are asked in the order in which they were added.
@@ -68,6 +122,48 @@ func (p *Proxy) Rules() []*Armed {
 	return p.rules.all()
 }
 
+// Impose imposes a condition, on connections that exist, too.
+func (p *Proxy) Impose(c Condition) *Imposed {
+	i := &Imposed{proxy: p}
+	i.set(c)
+	p.mu.Lock()
+	p.imposed++
+	i.number = p.imposed
+	p.conditions = append(p.conditions, i)
+	p.mu.Unlock()
+	p.conditionsChanged(c.String())
+	return i
+}
+
+// Conditions returns the conditions that are imposed, in order.
+func (p *Proxy) Conditions() []*Imposed {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.conditions)
+}
+
+// conditionsChanged records what has changed, brings all links up to date, and stops or resumes listening.
+func (p *Proxy) conditionsChanged(text string) {
+	p.note(timeline.Event{Kind: timeline.KindFault, Fault: &timeline.Fault{Text: text, Action: "link"}})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.changed)
+	p.changed = make(chan struct{})
+	for l := range p.links {
+		l.impose(p.conditions)
+	}
+	if p.refuses() {
+		for l := range p.listeners {
+			l.Close()
+		}
+	}
+}
+
+// refuses says whether connections are refused. The caller holds mu.
+func (p *Proxy) refuses() bool {
+	return slices.ContainsFunc(p.conditions, func(i *Imposed) bool { return i.Condition().kind == refuse{} })
+}
+
 // Serve accepts the device's connections until Close, and then returns nil. It takes over the listener.
 func (p *Proxy) Serve(l net.Listener) error {
 	p.mu.Lock()
@@ -76,20 +172,66 @@ func (p *Proxy) Serve(l net.Listener) error {
 		l.Close()
 		return nil
 	}
-	p.listeners[l] = struct{}{}
 	p.goroutines.Add(1)
 	p.mu.Unlock()
 	defer p.goroutines.Done()
 
-	err := p.acceptAll(l)
+	address := l.Addr().String()
+	for {
+		if p.keep(l) {
+			err := p.acceptAll(l)
+			if ours := p.drop(l); !ours {
+				return fmt.Errorf("accepting the device's connections on %s: %w", address, err)
+			}
+		}
+		if !p.awaitAdmission() {
+			return nil
+		}
+		var err error
+		if l, err = p.options.Listen(address); err != nil {
+			return fmt.Errorf("listening on %s again: %w", address, err)
+		}
+	}
+}
+
+// keep takes a listener over, unless nobody is to be listened to; then it closes it.
+func (p *Proxy) keep(l net.Listener) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
-		return nil
+	if p.closed || p.refuses() {
+		l.Close()
+		return false
 	}
+	p.listeners[l] = struct{}{}
+	return true
+}
+
+// drop lets go of a listener that accepts no more, and says whether the proxy itself has closed it.
+func (p *Proxy) drop(l net.Listener) (ours bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	delete(p.listeners, l)
 	l.Close()
-	return fmt.Errorf("accepting the device's connections on %s: %w", l.Addr(), err)
+	return p.closed || p.refuses()
+}
+
+// awaitAdmission waits until connections are not refused any more. It is false where the proxy is closed.
+func (p *Proxy) awaitAdmission() bool {
+	for {
+		p.mu.Lock()
+		closed, refuses, changed := p.closed, p.refuses(), p.changed
+		p.mu.Unlock()
+		switch {
+		case closed:
+			return false
+		case !refuses:
+			return true
+		}
+		select {
+		case <-changed:
+		case <-p.dialing.Done():
+		}
+	}
 }
 
 // acceptAll runs until the listener fails, which it does when it is closed.
@@ -99,44 +241,46 @@ func (p *Proxy) acceptAll(l net.Listener) error {
 		if err != nil {
 			return err
 		}
-		device, err := newSide(conn, timeline.LeftDevice, timeline.ReachedDevice)
-		if err != nil {
-			conn.Close()
+		if err := p.start(conn); err != nil {
 			return err
 		}
-		p.start(device)
 	}
 }
 
 // start numbers a connection of the device and lets it run.
-func (p *Proxy) start(device *side) {
+func (p *Proxy) start(conn net.Conn) error {
+	device, err := newSide(conn, timeline.LeftDevice, timeline.ReachedDevice)
+	if err != nil {
+		conn.Close()
+		return err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		device.reset()
-		return
+		return nil
 	}
 	p.accepted++
 	number := p.accepted
-	p.rec.Append(timeline.Event{Kind: timeline.KindOpen, Conn: number, Point: device.from})
+	p.note(timeline.Event{Kind: timeline.KindOpen, Conn: number, Point: device.from})
 	p.goroutines.Go(func() { p.relay(number, device) })
+	return nil
 }
 
 // relay connects the device to the broker and runs until both connections have ended.
 func (p *Proxy) relay(number int, device *side) {
-	broker, err := p.reachBroker()
+	l, err := p.connect(number, device)
 	if err != nil {
-		text := fmt.Sprintf("reaching the broker: %v", err)
-		p.rec.Append(timeline.Event{Kind: timeline.KindClose, Conn: number, Point: timeline.ReachedBroker, Text: text})
-		p.rec.Append(timeline.Event{Kind: timeline.KindClose, Conn: number, Point: device.toward, Text: string(RST)})
+		p.mu.Lock()
+		p.failed++
+		p.mu.Unlock()
+		p.note(timeline.Event{Kind: timeline.KindClose, Conn: number, Point: device.toward, Text: string(RST)})
 		device.reset()
 		return
 	}
-	p.rec.Append(timeline.Event{Kind: timeline.KindOpen, Conn: number, Point: broker.toward})
-
-	l := newLink(number, p.rec, p.rules, device, broker)
 	p.mu.Lock()
 	p.links[l] = struct{}{}
+	l.impose(p.conditions)
 	if p.closed {
 		l.end(RST)
 	}
@@ -144,11 +288,93 @@ func (p *Proxy) relay(number int, device *side) {
 	l.run()
 	p.mu.Lock()
 	delete(p.links, l)
+	p.past.add(l)
 	p.mu.Unlock()
 }
 
+// connect does all that comes before the first byte is relayed. Why it fails is in the record.
+func (p *Proxy) connect(number int, device *side) (*link, error) {
+	fail := func(at timeline.Point, doing string, err error) (*link, error) {
+		err = fmt.Errorf("%s: %w", doing, err)
+		p.note(timeline.Event{Kind: timeline.KindClose, Conn: number, Point: at, Text: err.Error()})
+		return nil, err
+	}
+	if err := p.receive(number, device); err != nil {
+		return fail(device.from, "accepting", err)
+	}
+	if p.options.Accept != nil {
+		conn, err := p.options.Accept(p.dialing, device.conn)
+		if err == nil {
+			var wrapped *side
+			if wrapped, err = newSide(conn, device.from, device.toward); err == nil {
+				device.conn = wrapped.conn
+			}
+		}
+		if err != nil {
+			return fail(device.from, "accepting", err)
+		}
+	}
+	broker, err := p.reachBroker()
+	if err != nil {
+		return fail(timeline.ReachedBroker, "reaching the broker", err)
+	}
+	p.note(timeline.Event{Kind: timeline.KindOpen, Conn: number, Point: broker.toward})
+	return newLink(p, number, device, broker), nil
+}
+
+// receive makes a new connection wait where conditions say so.
+func (p *Proxy) receive(number int, device *side) error {
+	for _, i := range p.Conditions() {
+		switch kind := i.Condition().kind.(type) {
+		case slowAccept:
+			if !i.meets(number) {
+				continue
+			}
+			timer := time.NewTimer(time.Duration(kind.By))
+			select {
+			case <-timer.C:
+			case <-p.dialing.Done():
+			}
+			timer.Stop()
+		case neverAnswer:
+			if i.meets(number) {
+				return p.ignore(i, device)
+			}
+		}
+	}
+	return nil
+}
+
+var errIgnored = errors.New("nobody has answered the device, as a condition demands")
+
+// ignore keeps a connection until the device gives up, or the condition is removed.
+func (p *Proxy) ignore(i *Imposed, device *side) error {
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		_, _ = io.Copy(io.Discard, device.conn)
+	}()
+	for {
+		p.mu.Lock()
+		changed, stands := p.changed, slices.Contains(p.conditions, i)
+		p.mu.Unlock()
+		if stands && p.dialing.Err() == nil {
+			select {
+			case <-gone:
+				return errIgnored
+			case <-changed:
+				continue
+			case <-p.dialing.Done():
+			}
+		}
+		_ = device.conn.SetReadDeadline(time.Unix(1, 0))
+		<-gone
+		return errIgnored
+	}
+}
+
 func (p *Proxy) reachBroker() (*side, error) {
-	conn, err := p.dial(p.dialing)
+	conn, err := p.options.Dial(p.dialing)
 	if err != nil {
 		return nil, err
 	}
@@ -178,16 +404,47 @@ func (p *Proxy) present() []*link {
 	return present
 }
 
-// Disconnect ends all connections that are there, towards the device and the broker alike. One whose broker is not
-// reached yet is not there yet.
-func (p *Proxy) Disconnect(how Ending) {
-	p.rec.Append(timeline.Event{Kind: timeline.KindFault, Fault: &timeline.Fault{
-		Text:   "end every connection with " + strings.ToUpper(string(how)),
+// Disconnect ends all connections that are there, towards the device and the broker alike; HalfClose ends what goes to the
+// device. One whose broker is not reached yet is not there yet.
+func (p *Proxy) Disconnect(how Ending) { p.disconnect("every connection", how, p.present()) }
+
+// DisconnectOne is Disconnect for the connection of that number. It is false where there is none.
+func (p *Proxy) DisconnectOne(number int, how Ending) bool {
+	present := p.present()
+	at := slices.IndexFunc(present, func(l *link) bool { return l.number == number })
+	if at < 0 {
+		return false
+	}
+	p.disconnect(fmt.Sprintf("connection %d", number), how, present[at:at+1])
+	return true
+}
+
+func (p *Proxy) disconnect(what string, how Ending, links []*link) {
+	p.note(timeline.Event{Kind: timeline.KindFault, Fault: &timeline.Fault{
+		Text:   fmt.Sprintf("end %s with %s", what, how.text()),
 		Action: "cut " + string(how),
 	}})
-	for _, l := range p.present() {
-		l.end(how)
+	for _, l := range links {
+		l.flows[1].end(how)
 	}
+}
+
+// Forge hands a made-up packet on in a direction of every connection that is there, as if the peer had sent it. It
+// returns how many those are.
+func (p *Proxy) Forge(to Direction, packet Template) (int, error) {
+	data, err := packet.encode(0)
+	if err != nil {
+		return 0, err
+	}
+	present := p.present()
+	p.note(timeline.Event{Kind: timeline.KindFault, Fault: &timeline.Fault{
+		Text: fmt.Sprintf("forge %s %s on every connection", packet, to), Action: "forge",
+	}})
+	for _, l := range present {
+		f := l.flows[to-1]
+		f.queue.add(f.forged(data))
+	}
+	return len(present), nil
 }
 
 // Close ends everything, connections with RST, and returns when no goroutine of the proxy is left.

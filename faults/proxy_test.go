@@ -171,7 +171,7 @@ func TestCloseAddsNothingToAFinishedConnection(t *testing.T) {
 
 func TestServeAfterClose(t *testing.T) {
 	t.Parallel()
-	proxy := New(timeline.NewRecorder(nil), nil)
+	proxy := New(Options{})
 	proxy.Close()
 	l, err := loopback().listen()
 	if err != nil {
@@ -188,7 +188,7 @@ func TestServeAfterClose(t *testing.T) {
 // A listener that fails is the caller's business, and says which it is.
 func TestServeFails(t *testing.T) {
 	t.Parallel()
-	proxy := New(timeline.NewRecorder(nil), nil)
+	proxy := New(Options{})
 	defer proxy.Close()
 	l, err := loopback().listen()
 	if err != nil {

@@ -12,55 +12,96 @@ const queueBytes = 64 << 10
 
 // delivery is what one direction of a link carries, in order: packets, bytes that are no packet, and the stream's end.
 type delivery struct {
-	data    []byte
-	arrived time.Time
+	data   []byte
+	at     time.Time        // when it arrived, or when an action let it go on
+	exits  []timeline.Event // what the record says when the last byte is handed on
+	counts int              // packets in data
 
-	packet *timeline.Packet // nil for bytes that are no packet
-	action action           // what to do to the packet; nil to hand it on
-	reason string           // why the bytes are no packet
+	size    int        // bytes of the packet, where data is one or the beginning of one
+	actions []Action   // to be done to it
+	behind  []delivery // forged, to go right behind it
+	manner  split      // in which it is written; the zero value is in one write
 
 	ending Ending // FIN or RST at the end of the stream, then all else is empty
 }
 
-// queue is where deliveries wait for their turn. Its two ends are on different goroutines, so that a delivery that is
-// held back does not keep the proxy from noticing what arrives behind it.
+// queue is where deliveries wait for their turn. Whoever holds the turn hands on what is next; it is held by who reads the
+// source as long as nothing has to wait, and by a goroutine of its own as soon as something has.
 type queue struct {
+	handOn func() // hands on all that waits, and gives the turn back
+
 	mu      sync.Mutex
-	changed *sync.Cond
+	changed sync.Cond // for room and for idleness
 	waiting []delivery
 	bytes   int
+	turn    bool // somebody holds it
 	closed  bool
 }
 
-func newQueue() *queue {
-	q := &queue{}
-	q.changed = sync.NewCond(&q.mu)
-	return q
+// claim takes the turn where it is free and nothing waits for it.
+func (q *queue) claim() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.turn || q.closed || len(q.waiting) > 0 {
+		return false
+	}
+	q.turn = true
+	return true
 }
 
-// push waits until there is room. It does nothing once the queue is closed. The end of a stream needs no room.
+// giveBack ends the turn, unless there is something to hand on: then it goes to a goroutine that does so. It says whether
+// the queue was closed in the meantime.
+func (q *queue) giveBack() (closed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) > 0 {
+		go q.handOn()
+		return false
+	}
+	q.turn = false
+	q.changed.Broadcast()
+	return q.closed
+}
+
+// push adds a delivery and waits for room first. It does nothing once the queue is closed. The end of a stream needs no
+// room.
 func (q *queue) push(d delivery) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for !q.closed && len(d.data) > 0 && q.bytes > 0 && q.bytes+len(d.data) > queueBytes {
 		q.changed.Wait()
 	}
+	q.append(d)
+}
+
+// add is push for who must not wait.
+func (q *queue) add(d delivery) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.append(d)
+}
+
+// append is for who holds mu.
+func (q *queue) append(d delivery) {
 	if q.closed {
 		return
 	}
 	q.waiting = append(q.waiting, d)
 	q.bytes += len(d.data)
-	q.changed.Broadcast()
+	if !q.turn {
+		q.turn = true
+		go q.handOn()
+	}
 }
 
-// pop waits for the next delivery. It returns false once the queue is closed.
-func (q *queue) pop() (delivery, bool) {
+// next is the next delivery, for who holds the turn; it is false where there is none, and then the turn is over.
+func (q *queue) next() (delivery, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for !q.closed && len(q.waiting) == 0 {
-		q.changed.Wait()
-	}
-	if q.closed {
+	if len(q.waiting) == 0 {
+		q.turn = false
+		q.waiting = nil
+		q.changed.Broadcast()
 		return delivery{}, false
 	}
 	d := q.waiting[0]
@@ -71,11 +112,27 @@ func (q *queue) pop() (delivery, bool) {
 	return d, true
 }
 
-// close throws away what waits and lets nobody wait any more.
-func (q *queue) close() {
+// close throws away what waits and lets nobody wait any more. It is false where somebody still holds the turn.
+func (q *queue) close() (idle bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
 	q.waiting = nil
 	q.changed.Broadcast()
+	return !q.turn
+}
+
+func (q *queue) isClosed() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
+// awaitIdle waits until nobody holds the turn.
+func (q *queue) awaitIdle() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.turn {
+		q.changed.Wait()
+	}
 }

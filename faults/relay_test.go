@@ -399,11 +399,11 @@ func TestCloseWhileReachingTheBroker(t *testing.T) {
 			t.Fatal(err)
 		}
 		dialing := make(chan struct{})
-		proxy := New(timeline.NewRecorder(nil), func(ctx context.Context) (net.Conn, error) {
+		proxy := New(Options{Dial: func(ctx context.Context) (net.Conn, error) {
 			close(dialing)
 			<-ctx.Done()
 			return nil, ctx.Err()
-		})
+		}})
 		served := make(chan error)
 		go func() { served <- proxy.Serve(l) }()
 		conn, err := n.dial(t.Context(), l.Addr().String())

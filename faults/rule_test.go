@@ -3,6 +3,7 @@ package faults
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"mqtthil/harness/timeline"
 )
@@ -11,11 +12,13 @@ import (
 func chosen(r *rules, ids ...uint16) []string {
 	var actions []string
 	for _, id := range ids {
-		arrival := r.rec.Append(timeline.Event{Kind: timeline.KindPacket, Conn: 1, Point: timeline.LeftDevice,
+		s := sight{direction: DeviceToBroker, connection: 1}
+		s.read(publishPacket(byte(id), "x"), 6, version311, nil)
+		e := r.rec.Append(timeline.Event{Kind: timeline.KindPacket, Conn: 1, Point: timeline.LeftDevice,
 			Packet: &timeline.Packet{Type: "PUBLISH", ID: id}})
 		name := "-"
-		if a := r.choose(arrival, DeviceToBroker); a != nil {
-			name = a.String()
+		if chosen := r.choose(&s, arrival{event: e.Seq}); len(chosen) > 0 {
+			name = actionsText(chosen)
 		}
 		actions = append(actions, name)
 	}
@@ -31,24 +34,28 @@ func TestRulesAreCounted(t *testing.T) {
 		want  []string // of five packets with identifiers 1, 2, 1, 2, 1
 		fired []int
 	}{
-		{"every", []Rule{Drop(publish)}, []string{"drop", "drop", "drop", "drop", "drop"}, []int{5}},
-		{"none fits", []Rule{Drop(ToDevice())}, []string{"-", "-", "-", "-", "-"}, []int{0}},
-		{"the first two", []Rule{Drop(publish).Times(2)}, []string{"drop", "drop", "-", "-", "-"}, []int{2}},
-		{"the second", []Rule{Drop(publish.Nth(2))}, []string{"-", "drop", "-", "-", "-"}, []int{1}},
-		{"the fourth and later", []Rule{Drop(publish.From(4))}, []string{"-", "-", "-", "drop", "drop"}, []int{2}},
-		{"two from the third", []Rule{Drop(publish.From(3)).Times(2)}, []string{"-", "-", "drop", "drop", "-"}, []int{2}},
-		{"the second with an identifier", []Rule{Drop(publish.WithID(1).Nth(2))},
+		{"every", []Rule{On(publish, Drop())}, []string{"drop", "drop", "drop", "drop", "drop"}, []int{5}},
+		{"none fits", []Rule{On(ToDevice(), Drop())}, []string{"-", "-", "-", "-", "-"}, []int{0}},
+		{"the first two", []Rule{On(publish, Drop()).Times(2)}, []string{"drop", "drop", "-", "-", "-"}, []int{2}},
+		{"the second", []Rule{On(publish.Nth(2), Drop())}, []string{"-", "drop", "-", "-", "-"}, []int{1}},
+		{"the fourth and later", []Rule{On(publish.From(4), Drop())}, []string{"-", "-", "-", "drop", "drop"}, []int{2}},
+		{"two from the third", []Rule{On(publish.From(3), Drop()).Times(2)}, []string{"-", "-", "drop", "drop", "-"}, []int{2}},
+		{"the second with an identifier", []Rule{On(publish.WithID(1).Nth(2), Drop())},
 			[]string{"-", "-", "drop", "-", "-"}, []int{1}},
-		{"cut once", []Rule{Cut(publish, Before, RST)},
-			[]string{"cut rst before the packet", "-", "-", "-", "-"}, []int{1}},
-		{"cut twice", []Rule{Cut(publish, After, FIN).Times(2)},
-			[]string{"cut fin after the packet", "cut fin after the packet", "-", "-", "-"}, []int{2}},
-		{"the next rule gets what the first leaves", []Rule{Drop(publish).Times(1), Duplicate(publish).Times(1)},
+		{"cut once", []Rule{On(publish, Cut(Before, RST)).Times(1)},
+			[]string{"cut with RST before it", "-", "-", "-", "-"}, []int{1}},
+		{"cut twice", []Rule{On(publish, Cut(After, FIN)).Times(2)},
+			[]string{"cut with FIN after it", "cut with FIN after it", "-", "-", "-"}, []int{2}},
+		{"the next rule gets what the first leaves", []Rule{On(publish, Drop()).Times(1), On(publish, Duplicate()).Times(1)},
 			[]string{"drop", "duplicate", "-", "-", "-"}, []int{1, 1}},
-		{"a rule counts what another has acted on", []Rule{Drop(publish.Nth(1)), Duplicate(publish.Nth(2))},
+		{"a rule counts what another has acted on", []Rule{On(publish.Nth(1), Drop()), On(publish.Nth(2), Duplicate())},
 			[]string{"drop", "duplicate", "-", "-", "-"}, []int{1, 1}},
-		{"first come", []Rule{Duplicate(publish.WithID(2)), Drop(publish)},
-			[]string{"drop", "duplicate", "drop", "duplicate", "drop"}, []int{2, 3}},
+		{"rules combine", []Rule{On(publish.WithID(2), Duplicate()), On(publish, Drop())},
+			[]string{"drop", "duplicate, drop", "drop", "duplicate, drop", "drop"}, []int{2, 5}},
+		{"nothing is done to what an earlier rule takes away", []Rule{On(publish, Drop()), On(publish, Duplicate())},
+			[]string{"drop", "drop", "drop", "drop", "drop"}, []int{5, 0}},
+		{"actions of one rule", []Rule{On(publish.Nth(2), Delay(time.Second), Duplicate())},
+			[]string{"-", "delay 1s, duplicate", "-", "-", "-"}, []int{1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -72,12 +79,12 @@ func TestRulesAreCounted(t *testing.T) {
 func TestRulesComeAndGo(t *testing.T) {
 	t.Parallel()
 	r := &rules{rec: timeline.NewRecorder(nil)}
-	first := r.add(Drop(FromDevice()))
-	second := r.add(Duplicate(FromDevice()))
+	first := r.add(On(FromDevice(), Drop()))
+	second := r.add(On(FromDevice(), Duplicate()))
 	got := chosen(r, 1)
 	first.Remove()
 	first.Remove()
-	third := r.add(Drop(FromDevice()))
+	third := r.add(On(FromDevice().WithID(3), Drop()))
 	got = append(got, chosen(r, 2)...)
 	second.Remove()
 	got = append(got, chosen(r, 3)...)
@@ -91,15 +98,17 @@ func TestRulesComeAndGo(t *testing.T) {
 	}
 
 	var faults []timeline.Fault
-	for _, e := range r.rec.Events() {
+	for _, e := range r.rec.(*timeline.Recorder).Events() {
 		if e.Kind == timeline.KindFault {
 			faults = append(faults, *e.Fault)
 		}
 	}
 	want := []timeline.Fault{
-		{Rule: 1, Text: "drop every packet from the device", Action: "drop", Packet: 0},
-		{Rule: 2, Text: "duplicate every packet from the device", Action: "duplicate", Packet: 2},
-		{Rule: 3, Text: "drop every packet from the device", Action: "drop", Packet: 4},
+		{Rule: 1, Text: "on every packet from the device: drop", Action: "drop", Packet: 0, Point: "left-device", Do: `["drop"]`},
+		{Rule: 2, Text: "on every packet from the device: duplicate", Action: "duplicate", Packet: 2, Point: "left-device",
+			Do: `["duplicate"]`},
+		{Rule: 3, Text: "on every packet id 3 from the device: drop", Action: "drop", Packet: 4, Point: "left-device",
+			Do: `["drop"]`},
 	}
 	if !slices.Equal(faults, want) {
 		t.Errorf("recorded %+v, want %+v", faults, want)

@@ -41,14 +41,16 @@ func publishPacket(id byte, payload string) []byte {
 
 // network is what the proxy and its peers talk over.
 type network struct {
-	listen func() (net.Listener, error)
-	dial   func(ctx context.Context, address string) (net.Conn, error)
+	listen   func() (net.Listener, error)
+	listenAt func(address string) (net.Listener, error)
+	dial     func(ctx context.Context, address string) (net.Conn, error)
 }
 
 func loopback() network {
 	var dialer net.Dialer
 	return network{
-		listen: func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") },
+		listen:   func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") },
+		listenAt: func(address string) (net.Listener, error) { return net.Listen("tcp", address) },
 		dial: func(ctx context.Context, address string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "tcp", address)
 		},
@@ -58,7 +60,8 @@ func loopback() network {
 func simulated() network {
 	n := simnet.New()
 	return network{
-		listen: func() (net.Listener, error) { return n.Listen("bench:0") },
+		listen:   func() (net.Listener, error) { return n.Listen("bench:0") },
+		listenAt: func(address string) (net.Listener, error) { return n.Listen(address) },
 		dial: func(ctx context.Context, address string) (net.Conn, error) {
 			return n.DialContext(ctx, "tcp", address)
 		},
@@ -96,9 +99,17 @@ type setup struct {
 
 func newSetup(t testing.TB, n network) *setup {
 	t.Helper()
+	return newSetupWith(t, n, Options{})
+}
+
+func newSetupWith(t testing.TB, n network, options Options) *setup {
+	t.Helper()
 	s := &setup{t: t, rec: timeline.NewRecorder(nil), network: n}
 	s.broker = s.listen()
-	s.proxy = New(s.rec, func(ctx context.Context) (net.Conn, error) { return n.dial(ctx, s.broker.Addr().String()) })
+	options.Record = s.rec
+	options.Dial = func(ctx context.Context) (net.Conn, error) { return n.dial(ctx, s.broker.Addr().String()) }
+	options.Listen = n.listenAt
+	s.proxy = New(options)
 	front := s.listen()
 	s.address = front.Addr().String()
 	var serving sync.WaitGroup

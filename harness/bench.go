@@ -56,8 +56,11 @@ func (b *Bench) open() {
 	if err := b.Broker.Serve(brokerListener); err != nil {
 		b.harness("starting the broker: %v", err)
 	}
-	b.Faults = faults.New(b.Record, func(ctx context.Context) (net.Conn, error) {
-		return network.dial(ctx, "tcp", brokerListener.Addr().String())
+	b.Faults = faults.New(faults.Options{
+		Record: b.Record,
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			return network.dial(ctx, "tcp", brokerListener.Addr().String())
+		},
 	})
 	proxyListener := listen(network.host(b.options.Listen))
 	b.address = proxyListener.Addr().String()

@@ -93,9 +93,9 @@ func TestVerdicts(t *testing.T) {
 		{"a command that the device refuses", Options{}, func(b *Bench) { b.DUT.Start() },
 			timeline.Failed, timeline.OwnerDevice, "refused"},
 		{"a fault that never strikes", Options{}, func(b *Bench) {
-			b.Faults.Add(faults.Drop(faults.ToDevice(faults.PUBACK)))
+			b.Faults.Add(faults.On(faults.ToDevice(faults.PUBACK), faults.Drop()))
 			b.Connect(b.Config())
-		}, timeline.Failed, timeline.OwnerHarness, "the fault never struck: drop every PUBACK to the device"},
+		}, timeline.Failed, timeline.OwnerHarness, "the fault never struck: on every PUBACK to the device: drop"},
 		{"a panic", Options{}, func(*Bench) { panic("oh dear") }, timeline.Failed, timeline.OwnerHarness, "panic: oh dear"},
 		{"a bench that breaks down", Options{}, func(b *Bench) {
 			b.giveUp(errors.New("the proxy broke down"))

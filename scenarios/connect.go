@@ -84,7 +84,7 @@ var _ = Describe("Connect:", Label("connect"), func() {
 		Covers("ESP-CACK-01", "ESP-CACK-02"),
 		FailsOn(espmqtt.ConnackAwaitedForever),
 		func(b *Bench) {
-			b.Faults.Add(faults.Drop(faults.ToDevice(faults.CONNACK)).Times(1))
+			b.Faults.Add(faults.On(faults.ToDevice(faults.CONNACK), faults.Drop()).Times(1))
 			config := b.Config()
 			config.NetworkTimeout = 2 * time.Second
 			b.DUT.Init(config)

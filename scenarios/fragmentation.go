@@ -50,7 +50,7 @@ var _ = Describe("Fragmentation:", Label("fragmentation"), func() {
 			Covers("ESP-PUB-05", "MQTT-3.3.1-1", "MQTT-4.3.2-1"),
 			FailsOn(espmqtt.RetransmitFirstFragment, espmqtt.NoRetransmit),
 			func(b *Bench) {
-				b.Faults.Add(faults.Drop(faults.ToDevice(faults.PUBACK)).Times(1))
+				b.Faults.Add(faults.On(faults.ToDevice(faults.PUBACK), faults.Drop()).Times(1))
 				b.Connect(small(b))
 				b.Step("publish %d bytes at QoS 1", len(large))
 				id := b.DUT.Publish("bench/up", large, devices.QoS1)
@@ -67,7 +67,7 @@ var _ = Describe("Fragmentation:", Label("fragmentation"), func() {
 			FailsOn(espmqtt.OutboxLostOnReconnect),
 			func(b *Bench) {
 				b.Listen("bench/up")
-				b.Faults.Add(faults.Cut(faults.FromDevice(faults.PUBLISH), faults.AtByte(bufferSize+100), faults.RST))
+				b.Faults.Add(faults.On(faults.FromDevice(faults.PUBLISH), faults.Cut(faults.AtByte(bufferSize+100), faults.RST)).Times(1))
 				config := small(b)
 				config.PersistentSession = true
 				b.Connect(config)
@@ -115,7 +115,7 @@ var _ = Describe("Fragmentation:", Label("fragmentation"), func() {
 			Covers("ESP-RX-18", "MQTT-4.3.2-2", "MQTT-3.3.4-1"),
 			FailsOn(espmqtt.PubackBeforePayload),
 			func(b *Bench) {
-				b.Faults.Add(faults.Cut(faults.ToDevice(faults.PUBLISH), faults.AtByte(2*bufferSize+100), faults.FIN))
+				b.Faults.Add(faults.On(faults.ToDevice(faults.PUBLISH), faults.Cut(faults.AtByte(2*bufferSize+100), faults.FIN)).Times(1))
 				config := small(b)
 				config.PersistentSession = true
 				b.Connect(config)

@@ -41,7 +41,7 @@ var _ = Describe("Keep alive:", Label("keep-alive"), func() {
 		Covers("ESP-KA-03"),
 		FailsOn(espmqtt.MissingPingrespIgnored),
 		func(b *Bench) {
-			b.Faults.Add(faults.Drop(faults.ToDevice(faults.PINGRESP)).Times(1))
+			b.Faults.Add(faults.On(faults.ToDevice(faults.PINGRESP), faults.Drop()).Times(1))
 			b.Connect(b.Config())
 
 			b.Eventually("the client ends the connection", Closes(), Some(), b.KeepAlive()+3*time.Second)

@@ -42,7 +42,7 @@ var _ = Describe("Receiving:", Label("receiving"), func() {
 		Covers("ESP-RX-21", "MQTT-4.3.3-2"),
 		FailsOn(espmqtt.NoPubcomp),
 		func(b *Bench) {
-			b.Faults.Add(faults.Duplicate(faults.ToDevice(faults.PUBLISH)).Times(1))
+			b.Faults.Add(faults.On(faults.ToDevice(faults.PUBLISH), faults.Duplicate()).Times(1))
 			b.Connect(b.Config())
 			b.Subscribe("bench/down", devices.QoS2)
 			b.Publish("bench/down", "hello", devices.QoS2, false)

@@ -19,7 +19,7 @@ var _ = Describe("Retransmission:", Label("retransmission"), func() {
 		Covers("ESP-OUTBOX-06", "ESP-OUTBOX-13", "MQTT-2.3.1-1", "MQTT-2.3.1-3", "MQTT-3.3.1-1", "MQTT-4.3.2-1"),
 		FailsOn(espmqtt.NoRetransmit, espmqtt.RetransmitWithoutDUP, espmqtt.RetransmitNewID, espmqtt.PacketIDZero),
 		func(b *Bench) {
-			b.Faults.Add(faults.Drop(faults.ToDevice(faults.PUBACK)).Times(2))
+			b.Faults.Add(faults.On(faults.ToDevice(faults.PUBACK), faults.Drop()).Times(2))
 			b.Connect(b.Config())
 			b.Step("publish at QoS 1")
 			id := b.DUT.Publish("bench/up", "hello", devices.QoS1)
@@ -37,7 +37,7 @@ var _ = Describe("Retransmission:", Label("retransmission"), func() {
 		FailsOn(espmqtt.NoRetransmit, espmqtt.RetransmitWithoutDUP),
 		func(b *Bench) {
 			b.Listen("bench/up")
-			b.Faults.Add(faults.Drop(faults.ToDevice(faults.PUBREC)).Times(1))
+			b.Faults.Add(faults.On(faults.ToDevice(faults.PUBREC), faults.Drop()).Times(1))
 			b.Connect(b.Config())
 			b.Step("publish at QoS 2")
 			id := b.DUT.Publish("bench/up", "exactly once", devices.QoS2)
@@ -56,7 +56,7 @@ var _ = Describe("Retransmission:", Label("retransmission"), func() {
 		FailsOn(espmqtt.NoPubrelRetransmit, espmqtt.PubrelFlagsZero),
 		func(b *Bench) {
 			b.Listen("bench/up")
-			b.Faults.Add(faults.Drop(faults.ToDevice(faults.PUBCOMP)).Times(1))
+			b.Faults.Add(faults.On(faults.ToDevice(faults.PUBCOMP), faults.Drop()).Times(1))
 			b.Connect(b.Config())
 			b.Step("publish at QoS 2")
 			id := b.DUT.Publish("bench/up", "exactly once", devices.QoS2)
@@ -73,7 +73,7 @@ var _ = Describe("Retransmission:", Label("retransmission"), func() {
 		Covers("ESP-OUTBOX-11", "MQTT-3.1.2-4", "MQTT-3.3.1-1", "MQTT-4.4.0-1"),
 		FailsOn(espmqtt.OutboxLostOnReconnect, espmqtt.RetransmitWithoutDUP),
 		func(b *Bench) {
-			b.Faults.Add(faults.Cut(faults.ToDevice(faults.PUBACK), faults.Before, faults.RST))
+			b.Faults.Add(faults.On(faults.ToDevice(faults.PUBACK), faults.Cut(faults.Before, faults.RST)).Times(1))
 			config := b.Config()
 			config.PersistentSession = true
 			b.Connect(config)
@@ -92,7 +92,7 @@ var _ = Describe("Retransmission:", Label("retransmission"), func() {
 		Covers("ESP-OUTBOX-11", "MQTT-3.1.2-6"),
 		FailsOn(espmqtt.OutboxLostOnReconnect),
 		func(b *Bench) {
-			b.Faults.Add(faults.Cut(faults.ToDevice(faults.PUBACK), faults.Before, faults.RST))
+			b.Faults.Add(faults.On(faults.ToDevice(faults.PUBACK), faults.Cut(faults.Before, faults.RST)).Times(1))
 			b.Connect(b.Config())
 			b.Step("publish at QoS 1, and lose the connection before PUBACK")
 			id := b.DUT.Publish("bench/up", "hello", devices.QoS1)
@@ -125,7 +125,7 @@ var _ = Describe("Retransmission:", Label("retransmission"), func() {
 		Covers("ESP-OUTBOX-08", "MQTT-3.8.1-1"),
 		FailsOn(espmqtt.NoSubscribeRetransmit),
 		func(b *Bench) {
-			b.Faults.Add(faults.Drop(faults.ToDevice(faults.SUBACK)).Times(1))
+			b.Faults.Add(faults.On(faults.ToDevice(faults.SUBACK), faults.Drop()).Times(1))
 			b.Connect(b.Config())
 			b.Step("subscribe")
 			id := b.DUT.Subscribe("bench/down", devices.QoS1)
@@ -140,7 +140,7 @@ var _ = Describe("Retransmission:", Label("retransmission"), func() {
 		Covers("ESP-OUTBOX-15", "ESP-OUTBOX-16"),
 		FailsOn(espmqtt.OutboxNeverExpires),
 		func(b *Bench) {
-			b.Faults.Add(faults.Drop(faults.ToDevice(faults.PUBACK)))
+			b.Faults.Add(faults.On(faults.ToDevice(faults.PUBACK), faults.Drop()))
 			b.Connect(b.Config())
 			b.Step("publish at QoS 1")
 			id := b.DUT.Publish("bench/up", "hello", devices.QoS1)

@@ -93,6 +93,12 @@ type Fault struct {
 	Text   string `json:"text"`             // the rule, readable
 	Action string `json:"action"`           // what was done, such as drop, delay 2s, cut rst
 	Packet int    `json:"packet,omitempty"` // Seq of the packet event that the rule matched
+
+	// What it takes to do the same again: where the packet came in, its number in its direction on its connection, from 1,
+	// and what was done, in the form of a rule file, with what chance has decided.
+	Point Point  `json:"point,omitempty"`
+	Nth   int    `json:"nth,omitempty"`
+	Do    string `json:"do,omitempty"`
 }
 
 // Check is an assertion of a scenario.

@@ -11,12 +11,16 @@ type Packet struct {
 	Sum    uint32 `json:"sum"`             // CRC-32 (IEEE) of the whole packet
 	Error  string `json:"error,omitempty"` // why the codec could not read it; then only the fields above are set
 
+	Version byte `json:"version,omitempty"` // protocol level of the connection: 3, 4 or 5; 0 where it is unknown
+	// Streamed says that the packet was relayed as it came, for it is too large to be held. Then no sums are known.
+	Streamed bool `json:"streamed,omitempty"`
+
 	ID     uint16 `json:"id,omitempty"` // packet identifier; 0 where the packet has none
 	DUP    bool   `json:"dup,omitempty"`
 	QoS    byte   `json:"qos,omitempty"`
 	Retain bool   `json:"retain,omitempty"`
 
-	Topic         string `json:"topic,omitempty"` // of a PUBLISH
+	Topic         string `json:"topic,omitempty"` // of a PUBLISH; that which a topic alias stands for, where it is left out
 	PayloadLength int    `json:"payload_length,omitempty"`
 	PayloadSum    uint32 `json:"payload_sum,omitempty"` // CRC-32 (IEEE) of the payload
 
@@ -25,6 +29,14 @@ type Packet struct {
 	Code           byte     `json:"code,omitempty"`            // return or reason code of CONNACK, PUBACK … DISCONNECT
 	Filters        []Filter `json:"filters,omitempty"`         // of SUBSCRIBE and UNSUBSCRIBE
 	Codes          []byte   `json:"codes,omitempty"`           // of SUBACK and UNSUBACK
+
+	Properties []Property `json:"properties,omitempty"` // of MQTT 5.0, in the order in which they were sent
+}
+
+// Property is a property of an MQTT 5.0 packet.
+type Property struct {
+	Name  string `json:"name"`  // as in the standard, in lower case with hyphens: message-expiry-interval
+	Value string `json:"value"` // a decimal number, text, binary data in hexadecimal, or key=value of a user property
 }
 
 // MaxRaw bounds the bytes of a packet that its record keeps: enough for every packet but a large PUBLISH.

@@ -1,0 +1,81 @@
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Bandwidth limits each connection, each direction for itself, to a number of bytes per second.
+func Bandwidth(bytesPerSecond int) Condition {
+	mustCount("Bandwidth", bytesPerSecond)
+	return Condition{kind: bandwidth{Rate: bytesPerSecond}}
+}
+
+// SharedBandwidth is Bandwidth for all connections together, each direction for itself.
+func SharedBandwidth(bytesPerSecond int) Condition {
+	mustCount("SharedBandwidth", bytesPerSecond)
+	return Condition{kind: bandwidth{Rate: bytesPerSecond, Shared: true}}
+}
+
+type bandwidth struct {
+	Rate   int  `json:"rate"` // bytes per second
+	Shared bool `json:"shared,omitempty"`
+}
+
+func (bandwidth) name() string { return "bandwidth" }
+
+func (b bandwidth) String() string {
+	text := fmt.Sprintf("bandwidth %d bytes/s", b.Rate)
+	if b.Shared {
+		text += " shared"
+	}
+	return text
+}
+
+func (b bandwidth) check() error {
+	if b.Rate < 1 {
+		return errors.New("bandwidth needs a rate in bytes per second, from 1")
+	}
+	return nil
+}
+
+func (b bandwidth) path(*rand.Rand) path { return &narrow{rate: b.Rate} }
+
+// sharedPath is what all connections share in one direction.
+func (b bandwidth) sharedPath() path {
+	if !b.Shared {
+		return nil
+	}
+	return &narrow{rate: b.Rate}
+}
+
+// portion is the longest that a narrow link works on one piece, so that data trickles instead of coming in lumps.
+const portion = 50 * time.Millisecond
+
+// narrow is a direction with a bandwidth.
+type narrow struct {
+	rate int // bytes per second
+
+	mu   sync.Mutex
+	free time.Time // when it has nothing more to do
+}
+
+func (n *narrow) carry(p piece, on []piece) []piece {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.free = latest(n.free, p.at)
+	size := max(1, n.rate*int(portion)/int(time.Second))
+	for data := p.data; len(data) > 0; {
+		part := data[:min(size, len(data))]
+		data = data[len(part):]
+		n.free = n.free.Add(time.Duration(len(part)) * time.Second / time.Duration(n.rate))
+		on = append(on, piece{at: n.free, data: part})
+	}
+	if p.ending != "" {
+		on = append(on, piece{at: n.free, ending: p.ending})
+	}
+	return on
+}

@@ -1,0 +1,150 @@
+package faults
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Condition is what a link does to all that goes over it, whatever it means: it is slow, it loses, it is down. Make one
+// with Latency, Bandwidth and the like and give it to Proxy.Impose. A Condition is a value and can be imposed more than
+// once. A connection meets the conditions in the order in which they were imposed.
+type Condition struct {
+	kind      conditionKind
+	direction Direction // 0 for both
+	share     *float64  // of the connections, by chance; nil for all
+}
+
+// conditionKind is what a condition does. Each kind has a file of its own.
+type conditionKind interface {
+	// String says it in words, such as: latency 200ms.
+	fmt.Stringer
+
+	// name is that in a rule file.
+	name() string
+}
+
+// carrier is a kind that works on the bytes of a direction.
+type carrier interface {
+	// path makes what one direction of one connection keeps of the condition.
+	path(random *rand.Rand) path
+}
+
+// path is a condition at work on one direction of one connection.
+type path interface {
+	// carry appends what becomes of a piece that comes along, in order of time. It may keep memory of the piece's data
+	// only in what it appends. The pieces that go in are in order of time.
+	carry(p piece, on []piece) []piece
+}
+
+// piece is something that goes over a link at some time: bytes, or the end of the stream.
+type piece struct {
+	at     time.Time
+	data   []byte
+	ending Ending // FIN at the stream's end, and then no data
+}
+
+// fused is a kind that ends a connection by itself.
+type fused interface {
+	// fuse says how long it takes from when the condition and the connection are both there, and how it ends then; not at
+	// all where how is empty.
+	fuse() (after time.Duration, how Ending)
+}
+
+// Toward limits a condition to one direction. Of conditions that are about connecting, it has no meaning.
+func (c Condition) Toward(direction Direction) Condition {
+	c.direction = direction
+	return c
+}
+
+// ForShare limits a condition to a share of the connections, from 0 to 1; chance says which.
+func (c Condition) ForShare(share float64) Condition {
+	c.share = &share
+	return c
+}
+
+// String says it in words, such as: latency 200ms to the device.
+func (c Condition) String() string {
+	text := c.kind.String()
+	if c.direction != 0 {
+		text += " " + c.direction.String()
+	}
+	if c.share != nil {
+		text += fmt.Sprintf(" for %v of the connections", *c.share)
+	}
+	return text
+}
+
+func (c Condition) concerns(d Direction) bool { return c.direction == 0 || c.direction == d }
+
+// conditionForm is a Condition as rule files write it.
+type conditionForm struct {
+	Condition kindForm  `json:"condition"`
+	Toward    Direction `json:"to,omitempty"`
+	Share     *float64  `json:"share,omitempty"`
+}
+
+// MarshalJSON writes it as in a rule file.
+func (c Condition) MarshalJSON() ([]byte, error) {
+	if c.direction == 0 && c.share == nil {
+		return kindForm{c.kind}.MarshalJSON()
+	}
+	return marshal(conditionForm{kindForm{c.kind}, c.direction, c.share})
+}
+
+// UnmarshalYAML reads it from a rule file.
+func (c *Condition) UnmarshalYAML(unmarshal func(any) error) error {
+	var alone kindForm
+	var full conditionForm
+	var keys map[string]later
+	if unmarshal(&keys) == nil && keys["condition"].unmarshal != nil {
+		if err := unmarshal(&full); err != nil {
+			return err
+		}
+		*c = Condition{full.Condition.conditionKind, full.Toward, full.Share}
+		return c.check()
+	}
+	if err := unmarshal(&alone); err != nil {
+		return err
+	}
+	*c = Condition{kind: alone.conditionKind}
+	return c.check()
+}
+
+func (c Condition) check() error {
+	switch {
+	case c.kind == nil:
+		return errors.New("condition is missing: what the link does, such as latency: 200ms")
+	case c.share != nil && !(*c.share >= 0 && *c.share <= 1):
+		return fmt.Errorf("share %v is not between 0 and 1", *c.share)
+	}
+	return nil
+}
+
+type kindForm struct{ conditionKind }
+
+// MarshalJSON writes it as in a rule file.
+func (k kindForm) MarshalJSON() ([]byte, error) { return marshalNamed(k.name(), k.conditionKind) }
+
+// UnmarshalYAML reads it from a rule file.
+func (k *kindForm) UnmarshalYAML(unmarshal func(any) error) (err error) {
+	k.conditionKind, err = unmarshalNamed(unmarshal, "condition", conditionKinds)
+	return err
+}
+
+// conditionKinds are all conditions by their names in rule files.
+var conditionKinds = map[string]func(func(any) error) (conditionKind, error){
+	"latency":      kindOf[latency, conditionKind],
+	"bandwidth":    kindOf[bandwidth, conditionKind],
+	"loss":         kindOf[loss, conditionKind],
+	"slice":        kindOf[slicing, conditionKind],
+	"limit":        kindOf[limit, conditionKind],
+	"blackhole":    kindOf[blackhole, conditionKind],
+	"slow-close":   kindOf[slowClose, conditionKind],
+	"reset":        kindOf[reset, conditionKind],
+	"down":         kindOf[down, conditionKind],
+	"refuse":       kindOf[refuse, conditionKind],
+	"never-answer": kindOf[neverAnswer, conditionKind],
+	"slow-accept":  kindOf[slowAccept, conditionKind],
+}

@@ -1,0 +1,63 @@
+package faults
+
+import "fmt"
+
+// Forge hands a packet on right behind those that fit, as if the peer had sent it: in the direction given, which may be
+// the other one. A template names the packet, see ParseTemplate.
+func Forge(to Direction, packet Template) Action { return forge{To: to, Packet: packet} }
+
+type forge struct {
+	To     Direction `json:"to"`
+	Packet Template  `json:"packet"`
+}
+
+func (forge) verb() string { return "forge" }
+
+func (f forge) String() string { return fmt.Sprintf("forge %s %s", f.Packet, f.To) }
+
+func (f forge) apply(p *passage) (bool, error) {
+	data := f.Packet.bytes(p.id())
+	target := p.flow
+	if f.To != target.direction {
+		target = target.opposite
+		target.queue.add(target.forged(data))
+		return true, nil
+	}
+	p.behind = append(p.behind, target.forged(data))
+	return true, nil
+}
+
+func (f forge) check() error {
+	if f.To == 0 {
+		return fmt.Errorf("forge needs to: device or broker")
+	}
+	return f.Packet.check()
+}
+
+// Answer swallows the packets and answers each in the place of the one that it was meant for. A template names the
+// answer, see ParseTemplate.
+func Answer(packet Template) Action { return answer{packet} }
+
+type answer struct {
+	With Template `json:"with"`
+}
+
+func (answer) verb() string     { return "answer" }
+func (a answer) String() string { return fmt.Sprintf("answer with %s", a.With) }
+func (answer) takesAway() bool  { return true }
+func (a answer) check() error   { return a.With.check() }
+
+func (a answer) apply(p *passage) (bool, error) {
+	back := p.flow.opposite
+	back.queue.add(back.forged(a.With.bytes(p.id())))
+	return false, nil
+}
+
+// UnmarshalYAML reads the template alone, or all fields.
+func (a *answer) UnmarshalYAML(unmarshal func(any) error) error {
+	if unmarshal(&a.With) == nil {
+		return nil
+	}
+	type plain answer
+	return unmarshal((*plain)(a))
+}

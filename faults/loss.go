@@ -1,0 +1,71 @@
+package faults
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// Loss loses a share of the segments of 1460 bytes, from 0 to 1, as a network below TCP does: TCP sends them again, so that
+// they, and what is behind them, arrive later: after 200 ms, after 600 ms where it is lost again, and so on.
+func Loss(share float64) Condition { return Condition{kind: loss{share}} }
+
+type loss struct {
+	Share float64 `json:"share"`
+}
+
+func (loss) name() string                  { return "loss" }
+func (l loss) String() string              { return fmt.Sprintf("loss %v", l.Share) }
+func (l loss) path(random *rand.Rand) path { return &lossy{share: l.Share, random: random} }
+
+func (l loss) check() error {
+	if !(l.Share >= 0 && l.Share <= 1) {
+		return fmt.Errorf("loss %v is not between 0 and 1", l.Share)
+	}
+	return nil
+}
+
+// UnmarshalYAML reads the share alone, or all fields.
+func (l *loss) UnmarshalYAML(unmarshal func(any) error) error {
+	if unmarshal(&l.Share) == nil {
+		return nil
+	}
+	type plain loss
+	return unmarshal((*plain)(l))
+}
+
+const (
+	segment        = 1460                   // bytes that TCP sends at a time over Ethernet and Wi-Fi
+	retransmission = 200 * time.Millisecond // what TCP waits at first; it doubles
+	transmissions  = 6                      // of a segment at the most, so that a link of loss alone still moves
+)
+
+// lossy is a direction that loses segments.
+type lossy struct {
+	share  float64
+	random *rand.Rand
+	last   time.Time // when the segment before arrived
+}
+
+func (l *lossy) carry(p piece, on []piece) []piece {
+	if p.ending != "" {
+		return append(on, l.arrives(p))
+	}
+	for data := p.data; len(data) > 0; {
+		part := data[:min(segment, len(data))]
+		data = data[len(part):]
+		on = append(on, l.arrives(piece{at: p.at, data: part}))
+	}
+	return on
+}
+
+func (l *lossy) arrives(p piece) piece {
+	wait := retransmission
+	for n := 1; n < transmissions && l.random.Float64() < l.share; n++ {
+		p.at = p.at.Add(wait)
+		wait *= 2
+	}
+	p.at = latest(p.at, l.last)
+	l.last = p.at
+	return p
+}

@@ -1,0 +1,191 @@
+package faults
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/goccy/go-yaml"
+
+	"mqtthil/harness/timeline"
+)
+
+// File is what a rule file holds, in YAML or JSON.
+type File struct {
+	Seed *uint64     `json:"seed,omitempty"`
+	Link []Condition `json:"link,omitempty"`
+	// Rules are armed in this order.
+	Rules []Rule `json:"rules,omitempty"`
+}
+
+// ParseFile reads a rule file. Its errors say line, column and what is wrong there.
+func ParseFile(data []byte) (File, error) {
+	var f File
+	return f, parse(data, &f)
+}
+
+// ParseRule reads one rule of a rule file, in YAML or JSON.
+func ParseRule(data []byte) (Rule, error) {
+	var r Rule
+	if err := parse(data, &r); err != nil {
+		return Rule{}, err
+	}
+	return r, r.check()
+}
+
+// ParseCondition reads one condition of a rule file, in YAML or JSON.
+func ParseCondition(data []byte) (Condition, error) {
+	var c Condition
+	if err := parse(data, &c); err != nil {
+		return Condition{}, err
+	}
+	return c, c.check()
+}
+
+func parse(data []byte, into any) error {
+	d := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
+	if err := d.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	var more any
+	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
+		return errors.New("there is a second document behind ---, which nobody would read")
+	}
+	return nil
+}
+
+// marshal writes JSON without the escapes for HTML, which would make topics unreadable.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSpace(b.Bytes()), err
+}
+
+// ruleForm is a Rule as rule files write it.
+type ruleForm struct {
+	On    Match        `json:"on"`
+	Do    []actionForm `json:"do"`
+	Times int          `json:"times,omitempty"`
+}
+
+// MarshalJSON writes it as in a rule file.
+func (r Rule) MarshalJSON() ([]byte, error) {
+	f := ruleForm{On: r.match, Times: r.times}
+	for _, a := range r.actions {
+		f.Do = append(f.Do, actionForm{a})
+	}
+	return marshal(f)
+}
+
+// UnmarshalYAML reads it from a rule file.
+func (r *Rule) UnmarshalYAML(unmarshal func(any) error) error {
+	var f ruleForm
+	if err := unmarshal(&f); err != nil {
+		return err
+	}
+	*r = Rule{match: f.On, times: f.Times}
+	for _, a := range f.Do {
+		r.actions = append(r.actions, a.Action)
+	}
+	return r.check()
+}
+
+func (r Rule) check() error {
+	switch {
+	case r.match.form.To == 0:
+		return errors.New("on is missing: the packets that the rule is for, such as on: {to: device, type: PUBACK}")
+	case len(r.actions) == 0:
+		return errors.New("do is missing: what the rule does, such as do: [drop]")
+	case r.times < 0:
+		return errors.New("times is negative")
+	}
+	return nil
+}
+
+// actionForm is an Action as rule files write it: its name, or its name with what belongs to it.
+type actionForm struct{ Action }
+
+// MarshalJSON writes it as in a rule file.
+func (a actionForm) MarshalJSON() ([]byte, error) { return marshalNamed(a.verb(), a.Action) }
+
+// UnmarshalYAML reads it from a rule file.
+func (a *actionForm) UnmarshalYAML(unmarshal func(any) error) (err error) {
+	a.Action, err = unmarshalNamed(unmarshal, "action", actionKinds)
+	return err
+}
+
+// actionKinds are all actions by their names in rule files.
+var actionKinds = map[string]func(func(any) error) (Action, error){
+	"drop":      kindOf[drop, Action],
+	"delay":     kindOf[delay, Action],
+	"hold":      kindOf[hold, Action],
+	"duplicate": kindOf[duplicate, Action],
+	"reorder":   kindOf[reorder, Action],
+	"rewrite":   kindOf[rewrite, Action],
+	"corrupt":   kindOf[corrupt, Action],
+	"forge":     kindOf[forge, Action],
+	"answer":    kindOf[answer, Action],
+	"split":     kindOf[split, Action],
+	"glue":      kindOf[glue, Action],
+	"cut":       kindOf[cut, Action],
+}
+
+// kindOf reads what stands behind a name in a rule file. A kind whose fields can be wrong has a method check.
+func kindOf[T any, As any](unmarshal func(any) error) (As, error) {
+	var v T
+	if unmarshal != nil {
+		if err := unmarshal(&v); err != nil {
+			return *new(As), err
+		}
+	}
+	if c, ok := any(v).(interface{ check() error }); ok {
+		if err := c.check(); err != nil {
+			return *new(As), err
+		}
+	}
+	return any(v).(As), nil
+}
+
+// marshalActions writes actions for the record.
+func marshalActions(actions []Action) string {
+	if len(actions) == 0 {
+		return ""
+	}
+	forms := make([]actionForm, 0, len(actions))
+	for _, a := range actions {
+		forms = append(forms, actionForm{a})
+	}
+	text, err := marshal(forms)
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+// Replay makes rules of the faults in a record, which do at the same packets what was done there: on the same connection,
+// by its number, and the same packet of a direction, by its number. What was left to chance is not any more.
+func Replay(events []timeline.Event) ([]Rule, error) {
+	var replayed []Rule
+	for _, e := range events {
+		if e.Kind != timeline.KindFault || e.Fault.Do == "" {
+			continue
+		}
+		var actions []actionForm
+		if err := parse([]byte(e.Fault.Do), &actions); err != nil {
+			return nil, fmt.Errorf("event %d: %w", e.Seq, err)
+		}
+		r := Rule{match: FromDevice().OnConnection(max(e.Conn, 1)).Nth(max(e.Fault.Nth, 1))}
+		if e.Fault.Point == BrokerToDevice.entry() {
+			r.match.form.To = BrokerToDevice
+		}
+		for _, a := range actions {
+			r.actions = append(r.actions, a.Action)
+		}
+		replayed = append(replayed, r)
+	}
+	return replayed, nil
+}

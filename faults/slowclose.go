@@ -1,0 +1,35 @@
+package faults
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// SlowClose hands FIN on a time after it came.
+func SlowClose(by time.Duration) Condition { return Condition{kind: slowClose{Duration(by)}} }
+
+type slowClose struct {
+	By Duration `json:"by"`
+}
+
+func (slowClose) name() string           { return "slow-close" }
+func (s slowClose) String() string       { return fmt.Sprintf("slow close by %s", s.By) }
+func (s slowClose) path(*rand.Rand) path { return s }
+func (s slowClose) check() error         { return notNegative("by", s.By) }
+
+func (s slowClose) carry(p piece, on []piece) []piece {
+	if p.ending == FIN {
+		p.at = p.at.Add(time.Duration(s.By))
+	}
+	return append(on, p)
+}
+
+// UnmarshalYAML reads a time alone, or all fields.
+func (s *slowClose) UnmarshalYAML(unmarshal func(any) error) error {
+	if unmarshal(&s.By) == nil {
+		return nil
+	}
+	type plain slowClose
+	return unmarshal((*plain)(s))
+}
