@@ -159,6 +159,8 @@ func TestKconfig(t *testing.T) {
 		"MQTT_NO_SUCH_THING": `1`,
 		"MQTT_BUFFER_SIZE":   `-1`,
 		"MQTT_PROTOCOL_5":    `"maybe"`,
+
+		"MQTT_EVENT_QUEUE_SIZE": `1025`,
 	} {
 		if err := k.Apply(map[string]json.RawMessage{name: json.RawMessage(value)}); err == nil || k != want {
 			t.Errorf("%s=%s was taken", name, value)

@@ -1,6 +1,7 @@
 package espmqtt
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -29,7 +30,7 @@ type Kconfig struct {
 	WSSDefaultPort            int           // MQTT_WSS_DEFAULT_PORT
 	WSBufferSize              int           // WS_BUFFER_SIZE, bytes, for the WebSocket handshake
 	CustomOutbox              bool          // MQTT_CUSTOM_OUTBOX: the application brings an outbox
-	EventQueueSize            int           // MQTT_EVENT_QUEUE_SIZE, events; less than 1 means 1
+	EventQueueSize            int           // MQTT_EVENT_QUEUE_SIZE, events, up to 1024; less than 1 means 1
 	Tick                      time.Duration // one tick of FreeRTOS: 1 s / FREERTOS_HZ
 }
 
@@ -69,6 +70,7 @@ type kconfigOption struct {
 	yes    func(*Kconfig, bool)
 	number func(*Kconfig, int)
 	least  int  // of a number
+	most   int  // of a number; 0 means largestOption
 	silent bool // there is nothing to set
 }
 
@@ -96,7 +98,7 @@ var kconfigOptions = map[string]kconfigOption{
 	"MQTT_SSL_DEFAULT_PORT":          {number: func(k *Kconfig, n int) { k.SSLDefaultPort = n }},
 	"MQTT_WS_DEFAULT_PORT":           {number: func(k *Kconfig, n int) { k.WSDefaultPort = n }},
 	"MQTT_WSS_DEFAULT_PORT":          {number: func(k *Kconfig, n int) { k.WSSDefaultPort = n }},
-	"MQTT_EVENT_QUEUE_SIZE":          {number: func(k *Kconfig, n int) { k.EventQueueSize = n }, least: 1},
+	"MQTT_EVENT_QUEUE_SIZE":          {number: func(k *Kconfig, n int) { k.EventQueueSize = n }, least: 1, most: 1024},
 	"WS_BUFFER_SIZE":                 {number: func(k *Kconfig, n int) { k.WSBufferSize = n }},
 	"FREERTOS_HZ":                    {number: func(k *Kconfig, n int) { k.Tick = time.Second / time.Duration(n) }, least: 1},
 
@@ -140,7 +142,7 @@ func (k *Kconfig) Apply(options map[string]json.RawMessage) error {
 			return fmt.Errorf("build option %s: %w", name, err)
 		}
 		switch {
-		case o.number != nil && (n < o.least || n > largestOption):
+		case o.number != nil && (n < o.least || n > cmp.Or(o.most, largestOption)):
 			return fmt.Errorf("build option %s: %d is out of range", name, n)
 		case o.number != nil:
 			o.number(&changed, n)

@@ -201,15 +201,17 @@ func (c *client) v5Publish() (ok bool) {
 	}
 	p := properties{rest: c.memory(at, n)}
 	at += n // where the payload begins
-	// text takes a text, and the real client takes two of the properties without a look at where they all end.
-	text := func() []byte {
-		start := at - len(p.rest)
-		if length := 2 + int(binary.BigEndian.Uint16(c.memory(start, 2))); length > len(p.rest) && c.does(QuirkPropertiesBeyondBuffer) {
-			p.rest = nil
-			at = start + length
-			return c.memory(start+2, length-2)
+	// careless takes a text as the real client takes some: without a look at its length, or at where the properties end.
+	careless := func() []byte {
+		if !c.does(QuirkPropertiesBeyondBuffer) {
+			return p.text()
 		}
-		return p.text()
+		start := at - len(p.rest)
+		length := int(binary.BigEndian.Uint16(c.memory(start, 2)))
+		end := start + 2 + length
+		p.rest = p.rest[min(2+length, len(p.rest)):]
+		at = max(at, end)
+		return c.memory(start+2, length)
 	}
 	e.Properties = EventProperties{}
 	alias := uint16(0)
@@ -224,14 +226,14 @@ func (c *client) v5Publish() (ok bool) {
 		case propResponseTopic:
 			e.Properties.ResponseTopic = p.text()
 		case propCorrelationData:
-			e.Properties.CorrelationData = text()
+			e.Properties.CorrelationData = careless()
 		case propSubscriptionID:
 			n := p.variable()
 			if e.Properties.SubscriptionID = uint16(n); !c.does(QuirkLastSubscriptionID) {
 				e.Properties.SubscriptionIDs = append(e.Properties.SubscriptionIDs, n)
 			}
 		case propContentType:
-			e.Properties.ContentType = text()
+			e.Properties.ContentType = careless()
 		case propUserProperty:
 			e.UserProperties = append(e.UserProperties, p.userProperty())
 		case propReasonString:
