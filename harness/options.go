@@ -169,6 +169,17 @@ func (o Options) lacks(rule string) bool {
 	return slices.ContainsFunc(o.behaviour.Without, func(q espmqtt.Quirk) bool { return q.Rule() == rule })
 }
 
+// lacking is why a scenario that shows quirks cannot be passed by the device, which was said to be without one of them;
+// empty where it can.
+func (o Options) lacking(quirks []string) string {
+	for _, q := range o.behaviour.Without {
+		if slices.Contains(quirks, string(q)) {
+			return fmt.Sprintf("it shows the quirk %s (%s), which the device is said to be without", q, q.Rule())
+		}
+	}
+	return ""
+}
+
 // configure hands the filters to Ginkgo, beside what its own flags say.
 func (o Options) configure(suite *ginkgotypes.SuiteConfig) {
 	if suite.Timeout == ginkgotypes.NewDefaultSuiteConfig().Timeout {
@@ -219,6 +230,7 @@ func (o Options) info(seed int64, selected []string, requirements map[string]str
 		Device:       o.Device,
 		Time:         string(o.Time),
 		Defects:      append([]string{}, o.Defects...),
+		Quirks:       append([]string{}, o.WithoutQuirks...),
 		Profiles:     profiles,
 		Seed:         &seed,
 		Go:           runtime.Version(),

@@ -54,7 +54,11 @@ func (r *Run) scenario(ctx ginkgo.SpecContext, body func(*Bench)) {
 	} else {
 		defer file.Close()
 		p.file = file
-		p.perform(ctx, r.t)
+		if why := r.options.lacking(description.Quirks); why != "" {
+			p.skip(why)
+		} else {
+			p.perform(ctx, r.t)
+		}
 	}
 	verdict, events := p.judge(time.Since(p.started))
 	if verdict.Status == timeline.Interrupted {
@@ -66,8 +70,11 @@ func (r *Run) scenario(ctx ginkgo.SpecContext, body func(*Bench)) {
 	}
 	r.results = append(r.results, result)
 	r.observer.Ended(result)
-	if verdict.Status == timeline.Failed {
+	switch verdict.Status {
+	case timeline.Failed:
 		ginkgo.Fail(fmt.Sprintf("%s: %s", verdict.Owner, verdict.Message))
+	case timeline.Skipped:
+		ginkgo.Skip(verdict.Message)
 	}
 }
 
@@ -89,6 +96,13 @@ func newPlay(options Options, description Description, body func(*Bench)) *play 
 		options: options, description: description, body: body, started: time.Now(),
 		recorders: make(chan *timeline.Recorder, 1),
 	}
+}
+
+// skip makes a record that says why the scenario is not run.
+func (p *play) skip(why string) {
+	p.recorder = timeline.NewRecorder(p.file)
+	p.recorder.Append(p.description.header(p.options, p.started))
+	p.outcome = failure{status: timeline.Skipped, message: why}
 }
 
 // perform runs the scenario and waits until it has ended, or has to be given up: a part of the harness that hangs must

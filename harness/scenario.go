@@ -14,11 +14,11 @@ import (
 	"mqtthil/harness/timeline"
 )
 
-// Scenario declares a scenario: a Ginkgo It whose body has a bench. Beside one func(*Bench) it takes Covers, FailsOn and
-// all that Ginkgo's It takes.
+// Scenario declares a scenario: a Ginkgo It whose body has a bench. Beside one func(*Bench) it takes Covers, FailsOn,
+// Shows and all that Ginkgo's It takes.
 //
 //	Scenario("an unacknowledged QoS 1 message is sent again with DUP",
-//		Covers("ESP-OUTBOX-06", "MQTT-3.3.1-1"), FailsOn(espmqtt.NoRetransmit),
+//		Covers("ESP-OUTBOX-06", "MQTT-3.3.1-1"), FailsOn(espmqtt.NoRetransmit), Shows(espmqtt.QuirkLivePublish),
 //		func(b *harness.Bench) { … })
 func Scenario(text string, arguments ...any) bool {
 	var body func(*Bench)
@@ -47,6 +47,7 @@ func Scenario(text string, arguments ...any) bool {
 const (
 	coversKey = "covers"
 	defectKey = "defect"
+	quirkKey  = "quirk"
 )
 
 // Covers names the requirements that a scenario gives the device occasion to meet or break.
@@ -54,6 +55,10 @@ func Covers(requirements ...string) ginkgo.Labels { return labels(coversKey, req
 
 // FailsOn names planted defects that must make the scenario fail. A scenario without one proves nothing.
 func FailsOn[D ~string](defects ...D) ginkgo.Labels { return labels(defectKey, defects) }
+
+// Shows names quirks without which a client cannot pass the scenario, however right it is. The scenario is skipped where
+// the device is said to be without one of them.
+func Shows[Q ~string](quirks ...Q) ginkgo.Labels { return labels(quirkKey, quirks) }
 
 func labels[S ~string](key string, values []S) ginkgo.Labels {
 	var l ginkgo.Labels
@@ -70,6 +75,7 @@ type Description struct {
 	Labels   []string
 	Covers   []string
 	Defects  []string // that must make it fail
+	Quirks   []string // that it shows
 	Location string
 }
 
@@ -101,6 +107,8 @@ func describe(spec ginkgotypes.SpecReport) Description {
 			d.Covers = append(d.Covers, value)
 		case found && key == defectKey:
 			d.Defects = append(d.Defects, value)
+		case found && key == quirkKey:
+			d.Quirks = append(d.Quirks, value)
 		default:
 			d.Labels = append(d.Labels, label)
 		}
@@ -140,11 +148,11 @@ func fileName(number int, name string) string {
 // or everything.
 func checkLabels(filter string, all []Description) error {
 	known := map[string]bool{}
-	for _, word := range []string{"isEmpty", "containsAny", "containsAll", "consistsOf", "isSubsetOf", coversKey, defectKey} {
+	for _, word := range []string{"isEmpty", "containsAny", "containsAll", "consistsOf", "isSubsetOf", coversKey, defectKey, quirkKey} {
 		known[strings.ToLower(word)] = true
 	}
 	for _, d := range all {
-		for _, l := range slices.Concat(d.Labels, d.Covers, d.Defects) {
+		for _, l := range slices.Concat(d.Labels, d.Covers, d.Defects, d.Quirks) {
 			known[strings.ToLower(l)] = true
 		}
 	}

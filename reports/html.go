@@ -403,6 +403,7 @@ func environment(run timeline.Run) []setting {
 	all := []setting{
 		{"device", run.Device},
 		{"planted defects", list(run.Defects)},
+		{"quirks switched off", list(run.Quirks)},
 		{"profiles", list(run.Profiles)},
 		{"time", run.Time},
 		{"seed", seed},

@@ -570,10 +570,10 @@ func TestUnknownIsSaid(t *testing.T) {
 			t.Errorf("the page does not read %q", text)
 		}
 	}
-	run := timeline.Run{Defects: []string{}, Seed: new(int64)}
+	run := timeline.Run{Defects: []string{}, Quirks: []string{"sticky-port"}, Seed: new(int64)}
 	if page := words(render(t, &Report{Run: run}).root); !strings.Contains(page, "planted defects none") ||
-		!strings.Contains(page, "seed 0") {
-		t.Errorf("no defects and seed 0 are not said: %s", page)
+		!strings.Contains(page, "quirks switched off sticky-port") || !strings.Contains(page, "seed 0") {
+		t.Errorf("no defects, a quirk and seed 0 are not said: %s", page)
 	}
 }
 

@@ -68,6 +68,7 @@ var _ = Describe("Connect:", Label("connect"), func() {
 	Scenario("a refused connection is reported and tried again",
 		Covers("ESP-CACK-05", "ESP-TASK-06"),
 		FailsOn(espmqtt.RefusalIgnored),
+		Shows(espmqtt.QuirkRefusedForEver),
 		func(b *Bench) {
 			b.Step("the broker lets in nobody but the user somebody-else")
 			b.Broker.Allow(map[string]string{"somebody-else": "secret"})

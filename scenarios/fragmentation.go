@@ -49,6 +49,7 @@ var _ = Describe("Fragmentation:", Label("fragmentation"), func() {
 		Scenario("a message larger than the output buffer is sent again whole",
 			Covers("ESP-PUB-05", "MQTT-3.3.1-1", "MQTT-4.3.2-1"),
 			FailsOn(espmqtt.RetransmitFirstFragment, espmqtt.NoRetransmit),
+			Shows(espmqtt.QuirkLivePublish),
 			func(b *Bench) {
 				b.Faults.Add(faults.On(faults.ToDevice(faults.PUBACK), faults.Drop()).Times(1))
 				b.Connect(small(b))

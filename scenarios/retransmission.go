@@ -18,6 +18,7 @@ var _ = Describe("Retransmission:", Label("retransmission"), func() {
 	Scenario("an unacknowledged QoS 1 message is sent again, same identifier, DUP set",
 		Covers("ESP-OUTBOX-06", "ESP-OUTBOX-13", "MQTT-2.3.1-1", "MQTT-2.3.1-3", "MQTT-3.3.1-1", "MQTT-4.3.2-1"),
 		FailsOn(espmqtt.NoRetransmit, espmqtt.RetransmitWithoutDUP, espmqtt.RetransmitNewID, espmqtt.PacketIDZero),
+		Shows(espmqtt.QuirkLivePublish),
 		func(b *Bench) {
 			b.Faults.Add(faults.On(faults.ToDevice(faults.PUBACK), faults.Drop()).Times(2))
 			b.Connect(b.Config())
@@ -35,6 +36,7 @@ var _ = Describe("Retransmission:", Label("retransmission"), func() {
 	Scenario("a QoS 2 message whose PUBREC is lost is sent again and delivered once",
 		Covers("ESP-OUTBOX-06", "MQTT-3.3.1-1", "MQTT-4.3.3-1"),
 		FailsOn(espmqtt.NoRetransmit, espmqtt.RetransmitWithoutDUP),
+		Shows(espmqtt.QuirkLivePublish),
 		func(b *Bench) {
 			b.Listen("bench/up")
 			b.Faults.Add(faults.On(faults.ToDevice(faults.PUBREC), faults.Drop()).Times(1))
@@ -54,6 +56,7 @@ var _ = Describe("Retransmission:", Label("retransmission"), func() {
 	Scenario("a lost PUBCOMP makes PUBREL come again",
 		Covers("ESP-OUTBOX-09", "MQTT-3.6.1-1", "MQTT-4.3.3-1"),
 		FailsOn(espmqtt.NoPubrelRetransmit, espmqtt.PubrelFlagsZero),
+		Shows(espmqtt.QuirkLivePubrel),
 		func(b *Bench) {
 			b.Listen("bench/up")
 			b.Faults.Add(faults.On(faults.ToDevice(faults.PUBCOMP), faults.Drop()).Times(1))
@@ -124,6 +127,7 @@ var _ = Describe("Retransmission:", Label("retransmission"), func() {
 	Scenario("an unanswered SUBSCRIBE is sent again",
 		Covers("ESP-OUTBOX-08", "MQTT-3.8.1-1"),
 		FailsOn(espmqtt.NoSubscribeRetransmit),
+		Shows(espmqtt.QuirkSubscribeAgain),
 		func(b *Bench) {
 			b.Faults.Add(faults.On(faults.ToDevice(faults.SUBACK), faults.Drop()).Times(1))
 			b.Connect(b.Config())
@@ -139,6 +143,7 @@ var _ = Describe("Retransmission:", Label("retransmission"), func() {
 	Scenario("a message that is never acknowledged is given up after the outbox's expiry time",
 		Covers("ESP-OUTBOX-15", "ESP-OUTBOX-16"),
 		FailsOn(espmqtt.OutboxNeverExpires),
+		Shows(espmqtt.QuirkUnackedExpire),
 		func(b *Bench) {
 			b.Faults.Add(faults.On(faults.ToDevice(faults.PUBACK), faults.Drop()))
 			b.Connect(b.Config())

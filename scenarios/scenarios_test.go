@@ -17,12 +17,13 @@ import (
 
 // Environment of TestScenarios: what to run it against. Unset means the emulated device in virtual time.
 const (
-	deviceVariable = "MQTTHIL_DEVICE" // as --device of mqtthil run
-	timeVariable   = "MQTTHIL_TIME"   // virtual or real
-	listenVariable = "MQTTHIL_LISTEN" // as --listen of mqtthil run
-	defectVariable = "MQTTHIL_DEFECT" // a planted defect
-	labelsVariable = "MQTTHIL_LABELS" // a label filter
-	outVariable    = "MQTTHIL_OUT"    // folder for the records
+	deviceVariable = "MQTTHIL_DEVICE"         // as --device of mqtthil run
+	timeVariable   = "MQTTHIL_TIME"           // virtual or real
+	listenVariable = "MQTTHIL_LISTEN"         // as --listen of mqtthil run
+	defectVariable = "MQTTHIL_DEFECT"         // a planted defect
+	quirksVariable = "MQTTHIL_WITHOUT_QUIRKS" // names of quirks, with commas between them
+	labelsVariable = "MQTTHIL_LABELS"         // a label filter
+	outVariable    = "MQTTHIL_OUT"            // folder for the records
 )
 
 // TestScenarios plays the scenarios under go test.
@@ -37,6 +38,9 @@ func TestScenarios(t *testing.T) {
 	}
 	if defect := os.Getenv(defectVariable); defect != "" {
 		options.Defects = []string{defect}
+	}
+	if quirks := os.Getenv(quirksVariable); quirks != "" {
+		options.WithoutQuirks = strings.Split(quirks, ",")
 	}
 	if options.Out == "" {
 		options.Out = t.TempDir()
@@ -123,6 +127,62 @@ func TestDefects(t *testing.T) {
 	}
 }
 
+// TestWithoutQuirks runs all scenarios without each quirk, and without any. A scenario that shows the quirk is skipped and
+// says so, every other one passes, and the run is a success. With a defect on top of that it is none.
+func TestWithoutQuirks(t *testing.T) {
+	t.Parallel()
+	shown := map[string][]string{}
+	for _, s := range harness.List() {
+		for _, q := range s.Quirks {
+			shown[q] = append(shown[q], s.Name)
+		}
+	}
+	var all []string
+	for _, q := range espmqtt.Quirks() {
+		all = append(all, string(q))
+	}
+	for _, without := range append([]string{strings.Join(all, ",")}, all...) {
+		name := without
+		if strings.Contains(without, ",") {
+			name = "all"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			records, output, process := play(t, quirksVariable+"="+without)
+			if !process.Success() {
+				t.Errorf("the suite failed:\n%s", output)
+			}
+			var skipped, expected []string
+			for _, q := range strings.Split(without, ",") {
+				expected = append(expected, shown[q]...)
+			}
+			for _, events := range records {
+				name, verdict := events[0].Scenario.Name, events[len(events)-1].Verdict
+				switch {
+				case verdict == nil:
+					t.Fatalf("%s: no verdict:\n%s", name, output)
+				case verdict.Status == timeline.Skipped && strings.Contains(verdict.Message, "the device is said to be without"):
+					skipped = append(skipped, name)
+				case verdict.Status != timeline.Passed:
+					t.Errorf("%s: %s %s", name, verdict.Status, verdict.Message)
+				}
+			}
+			slices.Sort(skipped)
+			slices.Sort(expected)
+			if expected = slices.Compact(expected); !slices.Equal(skipped, expected) {
+				t.Errorf("skipped are %q\nnot %q", skipped, expected)
+			}
+		})
+	}
+	t.Run("all, and a defect", func(t *testing.T) {
+		t.Parallel()
+		_, output, process := play(t, quirksVariable+"="+strings.Join(all, ","), defectVariable+"="+string(espmqtt.NoPuback))
+		if process.Success() {
+			t.Errorf("the suite passed a client with a defect:\n%s", output)
+		}
+	})
+}
+
 // TestDeclarations checks what the scenarios declare against the lists that they refer to.
 func TestDeclarations(t *testing.T) {
 	all := harness.List()
@@ -140,6 +200,11 @@ func TestDeclarations(t *testing.T) {
 		}
 		if len(s.Covers) == 0 {
 			t.Errorf("%s: covers no requirement", s.Name)
+		}
+		for _, q := range s.Quirks {
+			if _, err := espmqtt.ParseQuirk(q); err != nil {
+				t.Errorf("%s: shows no quirk: %v", s.Name, err)
+			}
 		}
 		for _, id := range s.Covers {
 			if _, ok := requirement.Lookup(id); !ok {

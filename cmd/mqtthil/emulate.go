@@ -136,6 +136,9 @@ func (e *emulation) options() (emulator.Options, error) {
 		}
 	}
 	options.Kconfig = &kconfig
+	if err := options.Validate(); err != nil {
+		return options, usage("--kconfig: %w", err)
+	}
 	return options, nil
 }
 
@@ -310,14 +313,14 @@ func listen(first string, i int) (net.Listener, error) {
 	return l, nil
 }
 
-// kconfigNames are the build options that espmqtt.Kconfig knows.
-var kconfigNames = []string{
-	"FREERTOS_HZ", "MQTT_BUFFER_SIZE", "MQTT_MSG_ID_INCREMENTAL", "MQTT_OUTBOX_EXPIRED_TIMEOUT_MS",
-	"MQTT_POLL_READ_TIMEOUT_MS", "MQTT_PROTOCOL_311", "MQTT_PROTOCOL_5", "MQTT_REPORT_DELETED_MESSAGES",
-	"MQTT_SKIP_PUBLISH_IF_DISCONNECTED", "MQTT_SSL_DEFAULT_PORT", "MQTT_TCP_DEFAULT_PORT",
-	"MQTT_TOPIC_PRESENT_ALL_DATA_EVENTS", "MQTT_TRANSPORT_SSL", "MQTT_TRANSPORT_WEBSOCKET",
-	"MQTT_TRANSPORT_WEBSOCKET_SECURE", "MQTT_USE_CUSTOM_CONFIG", "MQTT_WSS_DEFAULT_PORT", "MQTT_WS_DEFAULT_PORT",
-	"WS_BUFFER_SIZE",
+// kconfigNames are the build options that espmqtt.Kconfig knows, but for those that change nothing.
+func kconfigNames() (names []string) {
+	for _, o := range espmqtt.KconfigOptions() {
+		if !o.Silent {
+			names = append(names, o.Name)
+		}
+	}
+	return names
 }
 
 // setKconfig sets a build option as a line of sdkconfig does, with or without CONFIG_: y, n or a number.
@@ -333,7 +336,7 @@ func setKconfig(k *espmqtt.Kconfig, assignment string) error {
 	*k = before
 	switch {
 	case asSwitch != nil && asNumber != nil:
-		return fmt.Errorf("there is no such option; known are %s", strings.Join(kconfigNames, ", "))
+		return fmt.Errorf("there is no such option; known are %s", strings.Join(kconfigNames(), ", "))
 	case asSwitch == nil:
 		word, known := map[string]string{"y": "true", "n": "false", "": "false"}[value]
 		if !known {

@@ -37,11 +37,14 @@ func TestEmulateCommandLines(t *testing.T) {
 		{"--uart-tcp 1:2:3", `--uart-tcp: "1:2:3" is no address such as 127\.0\.0\.1:3333: .*`},
 		{"--uart-tcp 65000 --count 1000", `--uart-tcp: from port 65000 on there are not enough ports for 1000 boards`},
 		{"--stdio --control-tcp 70000", `--control-tcp: "70000" is no port: .*`},
-		{"--stdio --kconfig MQTT_TEA=y", `--kconfig MQTT_TEA=y: there is no such option; known are FREERTOS_HZ, .*WS_BUFFER_SIZE`},
+		{"--stdio --kconfig MQTT_TEA=y", `--kconfig MQTT_TEA=y: there is no such option; known are FREERTOS_HZ, .*WS_BUFFER_SIZE, WS_TRANSPORT`},
 		{"--stdio --kconfig MQTT_PROTOCOL_5", `--kconfig MQTT_PROTOCOL_5: it is NAME=VALUE`},
 		{"--stdio --kconfig MQTT_PROTOCOL_5=3", `--kconfig MQTT_PROTOCOL_5=3: its values are y and n`},
 		{"--stdio --kconfig CONFIG_MQTT_BUFFER_SIZE=y", `--kconfig CONFIG_MQTT_BUFFER_SIZE=y: its value is a number`},
 		{"--stdio --kconfig MQTT_BUFFER_SIZE=-5", `--kconfig MQTT_BUFFER_SIZE=-5: .*out of range`},
+		{"--stdio --kconfig MQTT_EVENT_QUEUE_SIZE=0", `--kconfig MQTT_EVENT_QUEUE_SIZE=0: .*out of range`},
+		{"--stdio --kconfig MQTT_CUSTOM_OUTBOX=y", `--kconfig: firmware: application conformance brings no outbox, .*; ` +
+			`application custom_outbox brings one`},
 		{"--stdio --seed -1", `invalid argument "-1" for "--seed".*`},
 	} {
 		t.Run(test.line, func(t *testing.T) {
@@ -57,7 +60,7 @@ func TestEmulateCommandLines(t *testing.T) {
 // TestKconfigNames: the names that a mistake is answered with are the ones that there are.
 func TestKconfigNames(t *testing.T) {
 	t.Parallel()
-	for _, name := range kconfigNames {
+	for _, name := range kconfigNames() {
 		kconfig := emulator.DefaultKconfig()
 		asSwitch, asNumber := setKconfig(&kconfig, name+"=y"), setKconfig(&kconfig, "CONFIG_"+name+"=7")
 		if (asSwitch == nil) == (asNumber == nil) {

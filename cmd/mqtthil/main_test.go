@@ -68,6 +68,9 @@ func TestCommandLines(t *testing.T) {
 		{"all of what is listed whole", []string{"list", "labels", "--all"}, 2, `^$`, `^mqtthil: usage: --all is for mqtthil list defects\n$`},
 		{"a run without quirks", []string{"run", "--focus", "QoS 2 message that comes twice", "--without-quirk", "qos2-delivered-again"},
 			0, `1 of 1 scenarios passed`, `^$`},
+		{"a run without what a scenario shows", []string{"run", "--focus", "unanswered SUBSCRIBE", "--without-quirk",
+			"subscribe-retransmission"}, 0, `(?s)^skipped .*skipped: it shows the quirk subscribe-retransmission \(ESP-QRK-02\), ` +
+			`which the device is said to be without\n.*0 of 1 scenarios passed, 1 skipped: `, `^$`},
 		{"a run of a device without quirks", []string{"run", "--without-quirk", "sticky-port", "--device", "exec:true"}, 2, `^$`,
 			`^mqtthil: usage: a quirk can be switched off in the emulated device only, not in "exec:true"\n$`},
 		{"an unknown quirk", []string{"run", "--without-quirk", "tired"}, 2, `^$`,

@@ -100,7 +100,7 @@ func (p *progress) summary(r *harness.Run) {
 		fmt.Fprint(p.out, eraseLine)
 	}
 	text := fmt.Sprintf("%d of %d scenarios passed", counts[timeline.Passed], r.Total())
-	for _, s := range []timeline.Status{timeline.Failed, timeline.Interrupted} {
+	for _, s := range []timeline.Status{timeline.Failed, timeline.Skipped, timeline.Interrupted} {
 		if counts[s] > 0 {
 			text += fmt.Sprintf(", %d %s", counts[s], s)
 		}

@@ -20,31 +20,43 @@ func (a *mqtt5Example) run() {
 		Topic: &topic, Message: &message, MessageLength: len(message), QoS: 1, Retain: 1,
 	}
 	a.start(c, a.handle, func(client *espmqtt.Client) {
-		response := "test/response"
+		response, pairs := "test/response", exampleProperties()
 		_ = client.SetConnectProperty(espmqtt.ConnectProperty{
 			SessionExpiryInterval: 10, MaximumPacketSize: 1024, ReceiveMaximum: 65535, TopicAliasMaximum: 2,
 			RequestResponseInfo: true, RequestProblemInfo: true,
 			WillDelayInterval: 10, PayloadFormatIndicator: true, MessageExpiryInterval: 10, ResponseTopic: &response,
+			CorrelationData: correlation, UserProperty: pairs, WillUserProperty: pairs,
 		})
 	})
+}
+
+// What the example sends with its packets.
+const correlation = "123456"
+
+func exampleProperties() espmqtt.UserProperties {
+	return espmqtt.UserProperties{{Key: "board", Value: "esp32"}, {Key: "u", Value: "user"}, {Key: "p", Value: "password"}}
 }
 
 func (a *mqtt5Example) handle(e espmqtt.Event) {
 	const sentPublish, sentSubscribe = "sent publish successful, msg_id=%d", "sent subscribe successful, msg_id=%d"
 	response := "topic/test/response"
-	published := espmqtt.PublishProperty{PayloadFormatIndicator: true, MessageExpiryInterval: 1000, ResponseTopic: &response}
+	published := espmqtt.PublishProperty{PayloadFormatIndicator: true, MessageExpiryInterval: 1000, ResponseTopic: &response,
+		CorrelationData: correlation}
+	pairs := exampleProperties()
 	switch e.ID {
 	case espmqtt.EventConnected:
 		a.log('I', "MQTT_EVENT_CONNECTED")
 		a.userProperties(e)
+		published.UserProperty = pairs
 		_ = e.Client.SetPublishProperty(published)
 		a.log('I', sentPublish, e.Client.Publish("topic/qos1", []byte("data_3"), 1, true))
-		_ = e.Client.SetSubscribeProperty(espmqtt.SubscribeProperty{SubscriptionID: 25555, Shared: true, ShareName: "group1"})
+		_ = e.Client.SetSubscribeProperty(espmqtt.SubscribeProperty{SubscriptionID: 25555, Shared: true, ShareName: "group1",
+			UserProperty: pairs})
 		a.log('I', sentSubscribe, e.Client.Subscribe("topic/qos0", 0))
-		_ = e.Client.SetSubscribeProperty(espmqtt.SubscribeProperty{SubscriptionID: 25555, NoLocal: true})
+		_ = e.Client.SetSubscribeProperty(espmqtt.SubscribeProperty{SubscriptionID: 25555, NoLocal: true, UserProperty: pairs})
 		a.log('I', sentSubscribe, e.Client.Subscribe("topic/qos1", 2))
-		// The filter that the property of a shared subscription makes of topic/qos0.
-		a.log('I', "sent unsubscribe successful, msg_id=%d", e.Client.Unsubscribe("$share/group1/topic/qos0"))
+		_ = e.Client.SetUnsubscribeProperty(espmqtt.UnsubscribeProperty{Shared: true, ShareName: "group1", UserProperty: pairs})
+		a.log('I', "sent unsubscribe successful, msg_id=%d", e.Client.Unsubscribe("topic/qos0"))
 	case espmqtt.EventDisconnected:
 		a.log('I', "MQTT_EVENT_DISCONNECTED")
 		a.userProperties(e)
@@ -56,7 +68,7 @@ func (a *mqtt5Example) handle(e espmqtt.Event) {
 	case espmqtt.EventUnsubscribed:
 		a.log('I', "MQTT_EVENT_UNSUBSCRIBED, msg_id=%d", e.MessageID)
 		a.userProperties(e)
-		_ = e.Client.SetDisconnectProperty(espmqtt.DisconnectProperty{SessionExpiryInterval: 60})
+		_ = e.Client.SetDisconnectProperty(espmqtt.DisconnectProperty{SessionExpiryInterval: 60, UserProperty: pairs})
 		_ = e.Client.Disconnect()
 	case espmqtt.EventPublished:
 		a.log('I', "MQTT_EVENT_PUBLISHED, msg_id=%d", e.MessageID)
@@ -69,9 +81,9 @@ func (a *mqtt5Example) handle(e espmqtt.Event) {
 			format = 1
 		}
 		a.log('I', "payload_format_indicator is %d", format)
-		a.log('I', "response_topic is %s", e.Properties.ResponseTopic)
-		a.log('I', "correlation_data is %s", e.Properties.CorrelationData)
-		a.log('I', "content_type is %s", e.Properties.ContentType)
+		a.log('I', "response_topic is %s", printed(e.Properties.ResponseTopic))
+		a.log('I', "correlation_data is %s", printed(e.Properties.CorrelationData))
+		a.log('I', "content_type is %s", printed(e.Properties.ContentType))
 		a.log('I', "TOPIC=%s", e.Topic)
 		a.log('I', "DATA=%s", e.Data)
 	case espmqtt.EventError:

@@ -74,4 +74,12 @@ var applications = []application{
 		sdkconfig: func(k *espmqtt.Kconfig) { k.Protocol5 = true },
 		program:   newMQTT5Example,
 	},
+	{
+		App: App{Name: "custom_outbox", About: "esp-mqtt's example of an application with an outbox of its own",
+			URI: "mqtt://mqtt.eclipseprojects.io"},
+		project: "mqtt_tcp_custom_outbox", tag: "MQTT_EXAMPLE",
+		sdkconfig: func(k *espmqtt.Kconfig) { k.CustomOutbox = true },
+		newOutbox: newPoolOutbox,
+		program:   newOutboxExample,
+	},
 }

@@ -30,6 +30,10 @@ type Options struct {
 	Heap      int               // bytes of memory for what is queued to be sent; 0: as the chip has, negative: no limit
 	Baud      int               // speed of the console; 0: what is printed or typed takes no time
 	Firmware                    // what is in its flash
+	// NewOutbox makes the outbox of the application's clients, in a build with MQTT_CUSTOM_OUTBOX. The default is what the
+	// application brings. One that gives the same outbox every time is one that lasts: over the end of a client, or over a
+	// reset.
+	NewOutbox func() espmqtt.Outbox
 	// Dial is the board's network: it opens a TCP connection. The default is net.Dialer.DialContext.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }

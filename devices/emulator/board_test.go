@@ -150,18 +150,23 @@ func (b *bench) accepts() net.Conn {
 	return conn
 }
 
-// receives reads a packet of less than 128 bytes.
+// receives reads a packet of less than 16384 bytes.
 func (b *bench) receives(conn net.Conn) []byte {
 	b.t.Helper()
-	head := make([]byte, 2)
-	if _, err := io.ReadFull(conn, head); err != nil {
-		b.t.Fatal(err)
+	read := func(n int) []byte {
+		data := make([]byte, n)
+		if _, err := io.ReadFull(conn, data); err != nil {
+			b.t.Fatal(err)
+		}
+		return data
 	}
-	body := make([]byte, head[1])
-	if _, err := io.ReadFull(conn, body); err != nil {
-		b.t.Fatal(err)
+	packet := read(2)
+	length := int(packet[1])
+	if length >= 0x80 {
+		packet = append(packet, read(1)...)
+		length = length&0x7f | int(packet[2])<<7
 	}
-	return append(head, body...)
+	return append(packet, read(length)...)
 }
 
 func (b *bench) sends(conn net.Conn, packet ...byte) {

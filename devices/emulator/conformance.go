@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"mqtthil/devices/espmqtt"
 )
@@ -25,6 +27,7 @@ type conformance struct {
 
 	mu     sync.Mutex // the power may go while a command runs
 	client *espmqtt.Client
+	inData atomic.Pointer[espmqtt.Event] // to be dispatched when a message comes
 }
 
 // command is a command of the console.
@@ -52,6 +55,8 @@ func (a *conformance) commands() []command {
 		{"unsubscribe", "<topic>", a.unsubscribe},
 		{"publish", "<topic> <pattern> <repetitions> <qos> <retain> <enqueue>", a.publish},
 		{"outbox", "", a.outbox},
+		{"set_uri", "<uri>", a.setURI},
+		{"user_event", "<text> <in_data>", a.userEvent},
 	}
 }
 
@@ -184,6 +189,8 @@ func (a *conformance) apply(object map[string]json.RawMessage) (known bool) {
 			return set(a, raw, a.client.SetPublishProperty)
 		case "subscribe_property":
 			return set(a, raw, a.client.SetSubscribeProperty)
+		case "unsubscribe_property":
+			return set(a, raw, a.client.SetUnsubscribeProperty)
 		case "disconnect_property":
 			return set(a, raw, a.client.SetDisconnectProperty)
 		}
@@ -300,6 +307,37 @@ func (a *conformance) outbox([]string) bool {
 	return true
 }
 
+func (a *conformance) setURI(arguments []string) bool {
+	if err := a.client.SetURI(arguments[0]); err != nil {
+		a.log('E', "Failed to set the URI")
+		return false
+	}
+	return true
+}
+
+// userEvent dispatches an event of the application with a text: at once, or from within the handler of the MQTT_EVENT_DATA
+// that comes next.
+func (a *conformance) userEvent(arguments []string) bool {
+	inData, ok := a.number(arguments[1])
+	if !ok {
+		return false
+	}
+	event := espmqtt.Event{Data: []byte(arguments[0])}
+	if inData != 0 {
+		a.inData.Store(&event)
+		return true
+	}
+	return a.dispatch(a.client, event)
+}
+
+func (a *conformance) dispatch(client *espmqtt.Client, event espmqtt.Event) bool {
+	if err := client.DispatchCustomEvent(event); err != nil {
+		a.log('E', "Failed to dispatch an event of the application")
+		return false
+	}
+	return true
+}
+
 func (a *conformance) number(text string) (int, bool) {
 	n, err := strconv.Atoi(text)
 	if err != nil {
@@ -346,7 +384,13 @@ func (a *conformance) handle(e espmqtt.Event) {
 	case espmqtt.EventPublished:
 		a.log('I', "MQTT_EVENT_PUBLISHED, msg_id=%d", e.MessageID)
 	case espmqtt.EventData:
+		if event := a.inData.Swap(nil); event != nil {
+			a.dispatch(e.Client, *event)
+		}
 		a.data(e)
+	case espmqtt.EventUser:
+		a.extension("MQTT_USER_EVENT %s", e.Data)
+		a.log('I', "Other event id:%d", e.ID)
 	case espmqtt.EventError:
 		a.failure(e.Error)
 	}
@@ -357,14 +401,14 @@ func (a *conformance) data(e espmqtt.Event) {
 	if e.Topic != "" {
 		topic = " topic=" + e.Topic
 	}
-	a.log('I', "MQTT_EVENT_DATA%s qos=%d len=%d offset=%d total=%d", topic, e.QoS, len(e.Data), e.Offset, e.TotalLength)
-	if len(e.Data) > 0 {
+	a.log('I', "MQTT_EVENT_DATA%s qos=%d len=%d offset=%d total=%d", topic, e.QoS, e.DataLength(), e.Offset, e.TotalLength)
+	if e.DataLength() > 0 {
 		a.log('I', "MQTT_EVENT_DATA_PAYLOAD %s", e.Data)
 	}
 	if e.Protocol == espmqtt.ProtocolV5 {
 		a.properties(e)
 	}
-	if e.Offset+len(e.Data) == e.TotalLength {
+	if e.Offset+e.DataLength() == e.TotalLength {
 		a.log('I', "MQTT_EVENT_DATA_COMPLETE msg_id=%d total=%d", e.MessageID, e.TotalLength)
 	}
 }
@@ -384,13 +428,19 @@ func (a *conformance) properties(e espmqtt.Event) {
 		{"correlation_data", p.CorrelationData},
 	} {
 		if len(text.value) > 0 {
-			a.log('I', "DATA_PROP %s=%s", text.name, text.value)
+			a.log('I', "DATA_PROP %s=%s", text.name, printed(text.value))
 		}
 	}
 	if p.SubscriptionID > 0 {
 		a.log('I', "DATA_PROP subscribe_id=%d", p.SubscriptionID)
 	}
 	a.userProperties("DATA_PROP user_property", e)
+}
+
+// printed is what printf makes of bytes: they end at a NUL.
+func printed(text []byte) []byte {
+	text, _, _ = bytes.Cut(text, []byte{0})
+	return text
 }
 
 func (a *conformance) userProperties(prefix string, e espmqtt.Event) {

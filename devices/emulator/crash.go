@@ -63,13 +63,22 @@ func (b *Board) crash(why cause, lastWords func(*power) string) error {
 	if err := b.state(); err != nil {
 		return err
 	}
-	p := b.running()
+	b.fall(b.running(), why, lastWords)
+	return nil
+}
+
+// fall ends a life with last words and begins the next. To be called by who holds switching.
+func (b *Board) fall(p *power, why cause, lastWords func(*power) string) {
 	b.halt()
 	if text := lastWords(p); text != "" {
 		b.uart.print(text, nil)
 	}
 	b.boot(why)
-	return nil
+}
+
+// panic is a fault of something that runs on the board and so cannot wait until nothing does.
+func (p *power) panic(fault Fault) {
+	p.ends(func(b *Board) { b.fall(p, causePanic, func(p *power) string { return p.dump(fault) }) })
 }
 
 func (b *Board) running() *power {
@@ -154,16 +163,27 @@ func (p *power) cut() {
 	p.die()
 	b := p.board
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.fuse = -1
+	b.mu.Unlock()
+	p.ends(func(b *Board) {
+		b.halt()
+		b.uart.powerOff()
+	})
+}
+
+// ends lets nothing on the board go on, and does something about it when it holds switching, unless somebody else has.
+func (p *power) ends(do func(*Board)) {
+	p.die()
+	b := p.board
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.power != p || b.ended {
 		return
 	}
 	b.tasks.Go(func() {
 		defer b.lock()()
 		if b.running() == p {
-			b.halt()
-			b.uart.powerOff()
+			do(b)
 		}
 	})
 }

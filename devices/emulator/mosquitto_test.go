@@ -278,7 +278,11 @@ func TestMosquittoApps(t *testing.T) {
 			"MQTT_EVENT_PUBLISHED, msg_id=", "MQTT_EVENT_SUBSCRIBED, msg_id=", ", reason code=0x00 \r\n",
 			", reason code=0x02 \r\n", "MQTT_EVENT_DATA\r\n", "payload_format_indicator is 1\r\n",
 			"response_topic is topic/test/response\r\n", "TOPIC=topic/qos1\r\n", "DATA=data_3\r\n", // retained
-			"MQTT_EVENT_UNSUBSCRIBED, msg_id=", "MQTT_EVENT_DISCONNECTED\r\n"}},
+			"correlation_data is 123456\r\n", "key is board, value is esp32\r\n", "key is u, value is user\r\n",
+			"key is p, value is password\r\n", "MQTT_EVENT_UNSUBSCRIBED, msg_id=", "MQTT_EVENT_DISCONNECTED\r\n"}},
+		{app: "custom_outbox", uri: "mqtt://" + broker, tag: "MQTT_EXAMPLE", first: first[:3], then: []string{
+			"Pool: Pool: 22 bytes deallocated, 106 total bytes in use\r\n", "MQTT_EVENT_PUBLISHED, msg_id=",
+			"MQTT_EVENT_SUBSCRIBED, msg_id=", "TOPIC=topic/qos0\r\r\nDATA=data\r\r\n"}},
 	} {
 		t.Run(c.app, func(t *testing.T) {
 			t.Parallel()

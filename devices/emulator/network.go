@@ -145,6 +145,17 @@ func (c *networkConn) send(p []byte) (int, error) {
 	return n, err
 }
 
+// SetKeepAliveConfig sets TCP's keep alive, where the network below has it.
+func (c *networkConn) SetKeepAliveConfig(config net.KeepAliveConfig) error {
+	tcp, ok := c.conn.(interface {
+		SetKeepAliveConfig(net.KeepAliveConfig) error
+	})
+	if !ok {
+		return nil
+	}
+	return tcp.SetKeepAliveConfig(config)
+}
+
 // catchUp does, when the Wi-Fi is back, what the application had asked for: to send, and to close.
 func (c *networkConn) catchUp() {
 	select {

@@ -62,6 +62,19 @@ func (f *Firmware) Validate() error {
 	return nil
 }
 
+// Validate says what is wrong with the board's firmware and its build, if anything.
+func (o *Options) Validate() error {
+	if err := o.Firmware.Validate(); err != nil {
+		return err
+	}
+	a, _ := o.application()
+	if o.Kconfig != nil && o.Kconfig.CustomOutbox && a.newOutbox == nil && o.NewOutbox == nil {
+		return fmt.Errorf("%w: application %s brings no outbox, and a build with MQTT_CUSTOM_OUTBOX=y has none of its own; "+
+			"application custom_outbox brings one", ErrFirmware, a.Name)
+	}
+	return nil
+}
+
 // application finds the application by its name.
 func (f *Firmware) application() (*application, error) {
 	var names []string
@@ -98,6 +111,7 @@ type application struct {
 	tag              string // of its log lines
 	digitalSignature bool
 	sdkconfig        func(*espmqtt.Kconfig)
+	newOutbox        func(*power) espmqtt.Outbox // that it brings; nil: none
 	program          func(*power, *application) program
 }
 
@@ -135,8 +149,14 @@ func (p *power) environment() espmqtt.Environment {
 		Dial:   p.dial,
 		Log:    p.log,
 		Memory: p,
+		Panic:  func() { p.panic(BadLoad) },
+
+		NewOutbox: options.NewOutbox,
 
 		GlobalCAStore: options.CA,
+	}
+	if own := p.board.application.newOutbox; own != nil && e.NewOutbox == nil {
+		e.NewOutbox = func() espmqtt.Outbox { return own(p) }
 	}
 	if signer, err := options.signer(); err == nil { // a key that cannot be read is none: the client will say so
 		e.Signer = signer

@@ -30,8 +30,14 @@ type Environment struct {
 	CertificateBundle *x509.CertPool
 	// Signer is the key of the board's digital signature peripheral, which never shows it.
 	Signer crypto.Signer
-	// Memory is the heap that the outbox lives on; nil is one without end.
+	// Memory is the heap that the client's own outbox lives on; nil is one without end.
 	Memory Memory
+	// NewOutbox makes the application's outbox, in a build with MQTT_CUSTOM_OUTBOX. One that is kept from one client to the
+	// next is an outbox that outlives the client.
+	NewOutbox func() Outbox
+	// Panic makes the board panic: the client has written where it must not. It takes the power away from the client, and
+	// does not wait until that has noticed; nil is a board that stands still instead.
+	Panic func()
 	// Log takes a log line of ESP-IDF: level E, W or I, tag and text. It may be nil.
 	Log func(level byte, tag, text string)
 }
@@ -63,7 +69,12 @@ var (
 	ErrStarted    = fmt.Errorf("client has started: %w", ErrFail)
 	ErrNotStarted = fmt.Errorf("client was not started: %w", ErrFail)
 	ErrInHandler  = fmt.Errorf("client cannot be stopped from its own task: %w", ErrFail)
+	ErrTimeout    = errors.New("ESP_ERR_TIMEOUT")
 )
+
+// ErrNoOutbox is what a real build with MQTT_CUSTOM_OUTBOX and no outbox fails on: its linker.
+var ErrNoOutbox = errors.New("the build has MQTT_CUSTOM_OUTBOX, which leaves the client's own outbox out, and the " +
+	"application brings none")
 
 // Client is an esp_mqtt_client_handle_t. Its methods may be called from any goroutine, and from a handler on the Client
 // that the handler's event carries.
@@ -83,6 +94,9 @@ type client struct {
 	api       chan struct{}
 	power     chan struct{} // closed when the board loses its power
 	powerOnce sync.Once
+
+	events chan Event   // the queue of the client's event loop; see event.go
+	custom atomic.Int32 // user events that were put there and not yet counted out
 
 	// What some calls look at, or ask for, without waiting for the lock (ESP-TASK-19).
 	state       atomic.Int32 // a taskState
@@ -133,13 +147,22 @@ func New(config Config, kconfig Kconfig, environment Environment, behaviour Beha
 		api:         make(chan struct{}, 1),
 		power:       make(chan struct{}),
 		reconnect:   make(chan struct{}, 1),
-		outbox:      outbox{memory: environment.Memory},
+		events:      make(chan Event, max(kconfig.EventQueueSize, 1)),
 		v5:          newV5(),
 		received:    map[uint16]bool{},
 	}
 	conflict, err := c.configure(config)
 	if err = cmp.Or(err, conflict); err != nil {
 		return nil, err
+	}
+	switch {
+	case !kconfig.CustomOutbox:
+		c.outbox = outbox{NewOutbox(environment.Memory)}
+	case environment.NewOutbox == nil:
+		return nil, ErrNoOutbox
+	default:
+		c.outbox = outbox{environment.NewOutbox()}
+		c.outboxSize.Store(int64(c.outbox.Size()))
 	}
 	return &Client{client: c}, nil
 }
@@ -151,6 +174,26 @@ func (c *Client) SetConfig(config Config) error {
 	defer c.lock()()
 	conflict, err := c.configure(config)
 	return cmp.Or(err, conflict)
+}
+
+// SetURI is esp_mqtt_client_set_uri. It does not touch the connection: the URI counts from the next attempt to connect on
+// (ESP-CFG-43). A URI that is wrong changes nothing (ESP-URI-10). With one that names no port the old port stays, be it the
+// default of another scheme (ESP-URI-09).
+func (c *Client) SetURI(uri string) error {
+	defer c.lock()()
+	settings := c.settings
+	if !c.does(QuirkStickyPort) {
+		settings.port = 0
+	}
+	if err := settings.applyURI(uri, c.has(CredentialsNotDecoded)); err != nil {
+		c.log('E', "Error parse uri = %s", uri)
+		return err
+	}
+	c.settings = settings
+	if c.has(SetURIReconnects) && c.is(stateConnected) {
+		c.abort()
+	}
+	return nil
 }
 
 // configure takes a Config over and makes new buffers; bytes of a packet that is coming in are lost with the old one.
@@ -278,7 +321,7 @@ func (c *Client) State() State {
 // OutboxSize is esp_mqtt_client_get_outbox_size, in bytes.
 func (c *Client) OutboxSize() int {
 	defer c.lock()()
-	return c.outbox.size
+	return c.outbox.Size()
 }
 
 // PowerOff takes the board's power away: the task ends where it stands, posts nothing more and leaves its connection as

@@ -135,6 +135,17 @@ type Network struct {
 	Timeout              int  `json:"timeout_ms,omitempty"`                  // ≤ 0 means 10000
 	RefreshAfter         int  `json:"refresh_connection_after_ms,omitempty"` // 0: never
 	DisableAutoReconnect bool `json:"disable_auto_reconnect,omitempty"`
+
+	TCPKeepAlive TCPKeepAlive `json:"tcp_keep_alive_cfg"`
+}
+
+// TCPKeepAlive is esp_transport_keep_alive_t: the probes by which TCP, not MQTT, finds out whether the other side is there.
+// It must not be used with a WebSocket (ESP-QRK-39).
+type TCPKeepAlive struct {
+	Enable   bool `json:"keep_alive_enable,omitempty"`
+	Idle     int  `json:"keep_alive_idle,omitempty"`     // seconds until the first probe
+	Interval int  `json:"keep_alive_interval,omitempty"` // seconds between two
+	Count    int  `json:"keep_alive_count,omitempty"`    // probes without an answer that end the connection
 }
 
 // Buffer holds the sizes of the client's buffers, in bytes.

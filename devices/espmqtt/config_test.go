@@ -1,9 +1,13 @@
 package espmqtt
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"net"
+	"strings"
 	"testing"
 	"time"
 )
@@ -155,10 +159,110 @@ func TestKconfig(t *testing.T) {
 		"MQTT_NO_SUCH_THING": `1`,
 		"MQTT_BUFFER_SIZE":   `-1`,
 		"MQTT_PROTOCOL_5":    `"maybe"`,
+
+		"MQTT_EVENT_QUEUE_SIZE": `1025`,
 	} {
 		if err := k.Apply(map[string]json.RawMessage{name: json.RawMessage(value)}); err == nil || k != want {
 			t.Errorf("%s=%s was taken", name, value)
 		}
+	}
+}
+
+// TestKconfigOptions: every option of menuconfig that concerns the client is known, and changes something unless it is
+// listed as one that does not.
+func TestKconfigOptions(t *testing.T) {
+	t.Parallel()
+	const named = `MQTT_PROTOCOL_311 MQTT_PROTOCOL_5 MQTT_TRANSPORT_SSL MQTT_TRANSPORT_WEBSOCKET MQTT_TRANSPORT_WEBSOCKET_SECURE
+		MQTT_MSG_ID_INCREMENTAL MQTT_SKIP_PUBLISH_IF_DISCONNECTED MQTT_REPORT_DELETED_MESSAGES MQTT_CUSTOM_OUTBOX
+		MQTT_TASK_CORE_SELECTION_ENABLED MQTT_USE_CORE_0 MQTT_USE_CORE_1 MQTT_BUFFERS_ON_EXTERNAL_MEMORY
+		MQTT_TASK_STACK_ON_EXTERNAL_MEMORY MQTT_USE_CUSTOM_CONFIG MQTT_TCP_DEFAULT_PORT MQTT_SSL_DEFAULT_PORT
+		MQTT_WS_DEFAULT_PORT MQTT_WSS_DEFAULT_PORT MQTT_BUFFER_SIZE MQTT_TASK_STACK_SIZE MQTT_TASK_PRIORITY
+		MQTT_DISABLE_API_LOCKS MQTT_POLL_READ_TIMEOUT_MS MQTT_EVENT_QUEUE_SIZE MQTT_OUTBOX_DATA_ON_EXTERNAL_MEMORY
+		MQTT_OUTBOX_EXPIRED_TIMEOUT_MS MQTT_TOPIC_PRESENT_ALL_DATA_EVENTS WS_TRANSPORT WS_BUFFER_SIZE WS_DYNAMIC_BUFFER FREERTOS_HZ`
+	listed := map[string]bool{}
+	for _, o := range KconfigOptions() {
+		listed[o.Name] = true
+		changes := false
+		for _, value := range []string{"true", "false", "1", "77"} {
+			k := DefaultKconfig()
+			if k.Apply(map[string]json.RawMessage{o.Name: json.RawMessage(value)}) == nil {
+				changes = changes || k != DefaultKconfig()
+			}
+		}
+		if changes == o.Silent {
+			t.Errorf("%s changes something: %v; it is listed as silent: %v", o.Name, changes, o.Silent)
+		}
+	}
+	for _, name := range strings.Fields(named) {
+		if !listed[name] {
+			t.Errorf("%s is not known", name)
+		}
+	}
+}
+
+// TestTransportsOfBuild: what a build has of transports, by the number of a transport.
+func TestTransportsOfBuild(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(*Kconfig)
+		want   string // schemes of tcp, ssl, ws and wss
+	}{
+		"all":                 {func(*Kconfig) {}, "mqtt mqtts ws wss"},
+		"no TLS":              {func(k *Kconfig) { k.TransportSSL = false }, "mqtt - ws wss"},
+		"no WebSocket":        {func(k *Kconfig) { k.TransportWebSocket = false }, "mqtt mqtts - -"},
+		"no secure WebSocket": {func(k *Kconfig) { k.TransportWebSocketSecure = false }, "mqtt mqtts ws -"},
+		"no WebSocket in IDF": {func(k *Kconfig) { k.WSTransport = false }, "mqtt mqtts - -"},
+	} {
+		c, err := newClient(Config{}, test.change)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var schemes []string
+		for transport := TransportTCP; transport <= TransportWSS; transport++ {
+			schemes = append(schemes, cmp.Or(c.schemeOf(transport), "-"))
+		}
+		if got := strings.Join(schemes, " "); got != test.want {
+			t.Errorf("%s: %s, not %s", name, got, test.want)
+		}
+	}
+}
+
+// keepingAlive is a connection that notes what is asked of its TCP.
+type keepingAlive struct {
+	net.Conn
+	config net.KeepAliveConfig
+}
+
+func (c *keepingAlive) SetKeepAliveConfig(config net.KeepAliveConfig) error {
+	c.config = config
+	return nil
+}
+
+// TestTCPKeepAlive: it reaches TCP, stays over a configuration that says nothing of it, and is off by default (ESP-CFG-36).
+func TestTCPKeepAlive(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]net.KeepAliveConfig{
+		`{}`: {},
+		`{"network": {"tcp_keep_alive_cfg": {"keep_alive_idle": 5}}}`: {},
+		`{"network": {"tcp_keep_alive_cfg": {"keep_alive_enable": true, "keep_alive_idle": 5, "keep_alive_interval": 6,
+			"keep_alive_count": 7}}}`: {Enable: true, Idle: 5 * time.Second, Interval: 6 * time.Second, Count: 7},
+	} {
+		c, err := newClient(parse(t, text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		near, far := net.Pipe()
+		conn := &keepingAlive{Conn: near}
+		c.environment.Dial = func(context.Context, string, string) (net.Conn, error) { return conn, nil }
+		if err := c.SetConfig(parse(t, `{"broker": {"address": {"uri": "mqtt://h"}}}`)); err != nil {
+			t.Fatal(err)
+		}
+		opened, err := c.open()
+		if err != nil || conn.config != want {
+			t.Errorf("%s: TCP is asked for %+v, not %+v: %v", text, conn.config, want, err)
+		}
+		opened.close()
+		_ = far.Close()
 	}
 }
 

@@ -134,6 +134,12 @@ const (
 	DisconnectWithoutPacket Defect = "disconnect-without-packet"
 	RefreshNever            Defect = "refresh-never"
 	StopReported            Defect = "stop-reported"
+	UserPropertiesLost      Defect = "user-properties-not-sent"
+	CorrelationDataLost     Defect = "correlation-data-not-sent"
+	SharedUnsubscribeLost   Defect = "shared-unsubscribe-plain"
+	SetURIReconnects        Defect = "set-uri-drops-connection"
+	UserEventLost           Defect = "user-event-lost"
+	UserEventHurryMissing   Defect = "user-event-waits-for-poll"
 )
 
 // defects says of each defect what has to find it, which rules it breaks, and what it does.
@@ -252,6 +258,12 @@ var defects = map[Defect]struct {
 	DisconnectWithoutPacket: {Transcripts, "ESP-TASK-03 ESP-TASK-11", "disconnects on request without sending DISCONNECT"},
 	RefreshNever:            {Transcripts, "ESP-TASK-12", "never refreshes a connection"},
 	StopReported:            {Transcripts, "ESP-TASK-17", "posts DISCONNECTED when it is stopped"},
+	UserPropertiesLost:      {Transcripts, "ESP-CONN-08 ESP-CONN-10", "sends no user properties"},
+	CorrelationDataLost:     {Transcripts, "ESP-CONN-10", "sends no correlation data"},
+	SharedUnsubscribeLost:   {Transcripts, "ESP-SUB-04", "unsubscribes from the filter alone where the subscription is a shared one"},
+	SetURIReconnects:        {Transcripts, "ESP-CFG-43", "drops its connection when it is given another URI"},
+	UserEventLost:           {Transcripts, "ESP-EVT-12", "does not hand on the application's own events"},
+	UserEventHurryMissing:   {Transcripts, "ESP-TASK-05", "lets the application's own events wait for the whole poll although it has a queue for several"},
 }
 
 // Text says in words what the defect does.

@@ -32,6 +32,23 @@ func TestDefects(t *testing.T) {
 		espmqtt.AutoReconnectAlways: `{"client": {"broker": {"address": {"uri": "mqtt://${HOST}:${PORT}"}},
 			"network": {"reconnect_timeout_ms": 500, "disable_auto_reconnect": true}},
 			"steps": [{"at_ms": 100, "close": "fin"}], "run_ms": 3000}`,
+		espmqtt.UserPropertiesLost: `{"client": {"broker": {"address": {"uri": "mqtt://${HOST}:${PORT}"}},
+			"session": {"protocol_ver": 3}}, "config": [{"connect_property": {"user_property": [{"key": "k", "value": "v"}]}}],
+			"run_ms": 500}`,
+		espmqtt.CorrelationDataLost: `{"client": {"broker": {"address": {"uri": "mqtt://${HOST}:${PORT}"}},
+			"session": {"protocol_ver": 3}}, "config": [{"publish_property": {"correlation_data": "c"}}],
+			"steps": [{"at_ms": 100, "cmd": "publish t x 1 0 0 0"}], "run_ms": 500}`,
+		espmqtt.SharedUnsubscribeLost: `{"client": {"broker": {"address": {"uri": "mqtt://${HOST}:${PORT}"}},
+			"session": {"protocol_ver": 3}},
+			"config": [{"unsubscribe_property": {"is_share_subscribe": true, "share_name": "s"}}],
+			"steps": [{"at_ms": 100, "cmd": "unsubscribe t"}], "run_ms": 500}`,
+		espmqtt.SetURIReconnects: `{"client": {"broker": {"address": {"uri": "mqtt://${HOST}:${PORT}"}}},
+			"steps": [{"at_ms": 100, "cmd": "set_uri mqtt://nowhere"}], "run_ms": 500}`,
+		espmqtt.UserEventLost: `{"client": {"broker": {"address": {"uri": "mqtt://${HOST}:${PORT}"}}},
+			"steps": [{"at_ms": 100, "cmd": "user_event hello 0"}], "run_ms": 2000}`,
+		espmqtt.UserEventHurryMissing: `{"client": {"broker": {"address": {"uri": "mqtt://${HOST}:${PORT}"}}},
+			"kconfig": {"MQTT_EVENT_QUEUE_SIZE": 3}, "steps": [{"at_ms": 100, "cmd": "user_event a 0"},
+			{"at_ms": 100, "cmd": "user_event b 0"}], "run_ms": 2500}`,
 	}
 	for _, defect := range espmqtt.Defects() {
 		t.Run(string(defect), func(t *testing.T) {

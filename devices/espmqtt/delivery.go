@@ -1,9 +1,9 @@
 package espmqtt
 
 // discard takes an item out of the outbox.
-func (c *client) discard(it *item) {
-	c.outbox.remove(it)
-	c.outboxSize.Store(int64(c.outbox.size))
+func (c *client) discard(it *Item) {
+	c.outbox.Remove(it)
+	c.outboxSize.Store(int64(c.outbox.Size()))
 }
 
 // deleteExpired drops what has been in the outbox for too long (ESP-OUTBOX-15).
@@ -12,13 +12,13 @@ func (c *client) deleteExpired() {
 		return
 	}
 	for {
-		it := c.outbox.expired(c.now(), c.kconfig.OutboxExpiredTimeout.Milliseconds(), func(it *item) bool {
-			return it.kind == typePublish && it.sentOn > 0 && !c.does(QuirkUnackedExpire)
+		it := c.outbox.Expired(c.now(), c.kconfig.OutboxExpiredTimeout.Milliseconds(), func(it *Item) bool {
+			return it.Type == typePublish && it.sentOn > 0 && !c.does(QuirkUnackedExpire)
 		})
 		if it == nil {
 			return
 		}
-		if it.qos > 0 && it.state != queued && it.sentOn == c.connects && !c.does(QuirkQuotaLeak) {
+		if it.QoS > 0 && it.State != Queued && it.sentOn == c.connects && !c.does(QuirkQuotaLeak) {
 			c.v5.inFlight = max(c.v5.inFlight-1, 0)
 		}
 		c.deleted(it)
@@ -26,38 +26,38 @@ func (c *client) deleteExpired() {
 }
 
 // deleted drops an item for good.
-func (c *client) deleted(it *item) {
+func (c *client) deleted(it *Item) {
 	c.discard(it)
 	if c.kconfig.ReportDeletedMessages && !c.has(DeletedNotReported) {
-		c.event.MessageID = int(it.id)
+		c.event.MessageID = int(it.ID)
 		c.dispatch(EventDeleted)
 	}
 }
 
 // outboxStep sends at most one queued item; with none to send it repeats what is due (ESP-OUTBOX-05).
 func (c *client) outboxStep() {
-	next := c.outbox.first(queued)
-	if all := c.outbox.all(queued, func(*item) bool { return true }); c.has(NewestQueuedFirst) && len(all) > 0 {
+	next := c.outbox.first(Queued)
+	if all := c.outbox.all(Queued, func(*Item) bool { return true }); c.has(NewestQueuedFirst) && len(all) > 0 {
 		next = all[len(all)-1]
 	}
 	if it := c.v5Sendable(next); it != nil {
-		if c.tooLargeForServer(len(it.data)) {
+		if c.tooLargeForServer(len(it.Data)) {
 			c.deleted(it)
 			return
 		}
-		if err := c.send(it.data); err != nil {
+		if err := c.send(it.Data); err != nil {
 			c.resendFailed(err)
 			return
 		}
-		if it.kind == typePublish && it.qos == 0 {
+		if it.Type == typePublish && it.QoS == 0 {
 			c.discard(it)
 			return
 		}
 		if !c.has(ExpiryFromInsertion) {
-			it.since = c.now()
+			it.Since = c.now()
 		}
-		it.state, it.sentOn = transmitted, c.connects
-		if it.kind == typePublish {
+		it.State, it.sentOn = Transmitted, c.connects
+		if it.Type == typePublish {
 			c.v5.inFlight++
 		}
 		return
@@ -70,8 +70,8 @@ func (c *client) outboxStep() {
 		return
 	}
 	c.lastRepeat = now
-	for _, it := range c.toRepeat(transmitted) {
-		if now-it.since <= timeout {
+	for _, it := range c.toRepeat(Transmitted) {
+		if now-it.Since <= timeout {
 			continue
 		}
 		if data := c.repetition(it); data != nil {
@@ -82,9 +82,9 @@ func (c *client) outboxStep() {
 			it.sentOn = c.connects
 		}
 	}
-	for _, it := range c.toRepeat(acknowledged) {
-		if now-it.since > timeout && !c.has(NoPubrelRetransmit) {
-			if err := c.send(c.pubrel(it.id)); err != nil {
+	for _, it := range c.toRepeat(Acknowledged) {
+		if now-it.Since > timeout && !c.has(NoPubrelRetransmit) {
+			if err := c.send(c.pubrel(it.ID)); err != nil {
 				c.resendFailed(err)
 				return
 			}
@@ -94,14 +94,14 @@ func (c *client) outboxStep() {
 }
 
 // toRepeat lists the items in a state that may be sent again: the oldest one alone (ESP-OUTBOX-07).
-func (c *client) toRepeat(state itemState) []*item {
-	all := c.outbox.all(state, func(it *item) bool {
+func (c *client) toRepeat(state ItemState) []*Item {
+	all := c.outbox.all(state, func(it *Item) bool {
 		switch {
 		case it.sentOn != c.connects:
 			return true
-		case state == acknowledged:
+		case state == Acknowledged:
 			return c.does(QuirkLivePubrel)
-		case it.kind == typePublish:
+		case it.Type == typePublish:
 			return c.does(QuirkLivePublish)
 		}
 		return c.does(QuirkSubscribeAgain)
@@ -113,27 +113,27 @@ func (c *client) toRepeat(state itemState) []*item {
 }
 
 // repetition is an item as it is sent again: with DUP set where it is a PUBLISH.
-func (c *client) repetition(it *item) []byte {
-	if it.kind != typePublish {
+func (c *client) repetition(it *Item) []byte {
+	if it.Type != typePublish {
 		if c.has(NoSubscribeRetransmit) {
 			return nil
 		}
-		return it.data
+		return it.Data
 	}
 	if c.has(NoRetransmit) {
 		return nil
 	}
 	if !c.has(RetransmitWithoutDUP) {
-		it.data[0] |= 0x08
+		it.Data[0] |= 0x08
 	}
 	if c.has(RetransmitNewID) {
-		it.id = c.nextID()
-		setPublishID(it.data, it.id)
+		it.ID = c.nextID()
+		setPublishID(it.Data, it.ID)
 	}
-	if c.has(RetransmitFirstFragment) && len(it.data) > c.settings.outSize {
-		clear(it.data[c.settings.outSize:])
+	if c.has(RetransmitFirstFragment) && len(it.Data) > c.settings.outSize {
+		clear(it.Data[c.settings.outSize:])
 	}
-	return it.data
+	return it.Data
 }
 
 func (c *client) pubrel(id uint16) []byte {

@@ -2,7 +2,9 @@ package espmqtt
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"time"
 )
 
 // EventID is esp_mqtt_event_id_t.
@@ -19,6 +21,7 @@ const (
 	EventData
 	EventBeforeConnect
 	EventDeleted
+	EventUser // of the application, by DispatchCustomEvent
 )
 
 // Event is what a handler gets: esp_mqtt_event_t. The client has one such struct and fills in for an event what concerns
@@ -41,8 +44,20 @@ type Event struct {
 
 	// Of MQTT 5.0.
 	ReasonCode     int
-	UserProperties []UserProperty // of this packet alone
+	UserProperties UserProperties // of this packet alone
 	Properties     EventProperties
+
+	topic []byte // where Topic lies in the input buffer; see dispatch
+	short int    // by how much data_len is below zero
+}
+
+// DataLength is data_len: the length of Data, but for a message whose properties reach beyond the input buffer. There it is
+// negative, and Data is what happens to lie where it points to, up to a NUL (ESP-QRK-34).
+func (e *Event) DataLength() int {
+	if e.short > 0 {
+		return -e.short
+	}
+	return len(e.Data)
 }
 
 // EventProperties are the properties of a received PUBLISH.
@@ -54,9 +69,6 @@ type EventProperties struct {
 	SubscriptionID         uint16 // the last one, and no more than its low 16 bits (ESP-QRK-51)
 	SubscriptionIDs        []int  // all of them; empty but without that quirk
 }
-
-// UserProperty is a pair of texts.
-type UserProperty struct{ Key, Value string }
 
 // ErrorType is esp_mqtt_error_type_t.
 type ErrorType int
@@ -81,15 +93,113 @@ type ErrorHandle struct {
 	SocketErrno       int
 }
 
-// dispatch calls the handler with the event as it now is, in the calling task and with the lock held (ESP-EVT-10).
+// The client's events, and those of the application, go through one queue, from which they are handled in the task that
+// posts or runs it (ESP-EVT-10). An event of the client's own is posted and the queue run for one event. So long as the
+// application has nothing in the queue, that is the same one; otherwise it is the application's, and the client's own has
+// to wait for somebody to run the queue again. By then the buffers that it points to may hold something else (ESP-EVT-14).
+// In a queue for one event it has no room, and the task waits for ever for somebody to make some (ESP-EVT-13).
+
+// DispatchCustomEvent is esp_mqtt_dispatch_custom_event: it puts an event of the application into the queue, for the
+// client's task to handle it with its next turn (ESP-EVT-12). The handler gets it as it is, but for its Client, and with
+// the ID EventUser. It waits for nothing: with no room in the queue it fails with ErrTimeout.
+func (c *Client) DispatchCustomEvent(e Event) error {
+	e.ID = EventUser
+	if c.has(UserEventLost) {
+		return nil
+	}
+	select {
+	case c.events <- e:
+		if cap(c.events) > 1 {
+			c.custom.Add(1)
+		}
+		return nil
+	default:
+		return fmt.Errorf("no room in a queue for %d events: %w", cap(c.events), ErrTimeout)
+	}
+}
+
+// dispatch posts the event as it now is, and runs the queue, in the calling task and with the lock held (ESP-EVT-10).
 func (c *client) dispatch(id EventID) {
 	c.event.ID, c.event.Protocol = id, c.settings.protocol
+	if c.event.topic = nil; id == EventData {
+		c.event.topic = c.topicInBuffer()
+	}
+	if !c.does(QuirkCustomEvents) {
+		c.handle(c.event)
+	} else if c.post(c.event) {
+		c.runQueue()
+	}
+	c.event.UserProperties = nil
+}
+
+// post puts an event into the queue, and waits for room. It is false where the power went instead.
+func (c *client) post(e Event) bool {
+	if c.dead() {
+		return false
+	}
+	select {
+	case c.events <- e:
+		return true
+	case <-c.power:
+		return false
+	}
+}
+
+// runQueue handles the first event in the queue, if there is one.
+func (c *client) runQueue() {
+	select {
+	case e := <-c.events:
+		c.handle(e)
+	default:
+	}
+}
+
+// runCustomEvents is how a turn of the task begins: it runs the queue once. With a queue for several events it does so only
+// for those of the application, which it counts.
+func (c *client) runCustomEvents() {
+	if cap(c.events) > 1 {
+		if c.custom.Load() == 0 {
+			return
+		}
+		c.custom.Add(-1)
+	}
+	c.runQueue()
+}
+
+// hurried is a time to wait, or a short one where an event of the application waits and the build has a queue for several
+// (ESP-TASK-05).
+func (c *client) hurried(wait, short time.Duration) time.Duration {
+	if cap(c.events) > 1 && c.custom.Load() > 0 && !c.has(UserEventHurryMissing) {
+		return short
+	}
+	return wait
+}
+
+// handle calls the handler. What an event of the client's own does not hold but points to, it sees as it is by now.
+func (c *client) handle(e Event) {
+	if e.ID != EventUser {
+		e.Error, e.Properties, e.UserProperties = c.event.Error, c.event.Properties, c.event.UserProperties
+		if e.topic != nil {
+			e.Topic = string(e.topic)
+		}
+	}
 	if !c.dead() && c.handler != nil {
-		e := c.event
 		e.Client = &Client{client: c, inHandler: true}
 		c.handler(e)
 	}
-	c.event.UserProperties = nil
+}
+
+// topicInBuffer is where the topic of the event lies in the input buffer; nil where it lies elsewhere, or is none.
+func (c *client) topicInBuffer() []byte {
+	r, topic := &c.receiver, c.event.Topic
+	start := r.header + 2
+	if topic == "" || c.kconfig.TopicInAllDataEvents || start+len(topic) > len(r.buffer) {
+		return nil
+	}
+	if there := r.buffer[start : start+len(topic)]; string(there) == topic {
+		return there
+	}
+	return nil
 }
 
 // dispatchTransportError posts the ERROR event of a failed transport; err may be nil where the protocol failed and not

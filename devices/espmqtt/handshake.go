@@ -4,7 +4,7 @@ import "time"
 
 // handshake sends CONNECT and waits for CONNACK (ESP-CACK-01 … 07).
 func (c *client) handshake() bool {
-	c.awaitPing, c.unsent = false, 0
+	c.awaitPing, c.unsent, c.event.short = false, 0, 0
 	c.v5.keepAlive, c.v5.parted = nil, false
 	clear(c.v5.ownAliases)
 	if !c.does(QuirkAliasesKept) {
@@ -136,13 +136,13 @@ func (c *client) newSession() {
 	if c.does(QuirkOutboxOverSessions) {
 		return
 	}
-	for _, it := range c.outbox.all(acknowledged, func(*item) bool { return true }) {
+	for _, it := range c.outbox.all(Acknowledged, func(*Item) bool { return true }) {
 		c.discard(it)
 	}
-	for _, it := range c.outbox.items {
-		if it.kind == typePublish && it.sentOn > 0 {
-			it.state, it.sentOn = queued, 0
-			it.data[0] &^= 0x08
+	for _, it := range c.outbox.Items() {
+		if it.Type == typePublish && it.sentOn > 0 {
+			it.State, it.sentOn = Queued, 0
+			it.Data[0] &^= 0x08
 		}
 	}
 }

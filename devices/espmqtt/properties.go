@@ -72,6 +72,14 @@ func appendPropertyText(b []byte, id byte, value *string) []byte {
 	return appendString(append(b, id), *value)
 }
 
+// appendPropertyData appends bytes with their length before them.
+func appendPropertyData(b []byte, id byte, data string) []byte {
+	if data == "" {
+		return b
+	}
+	return appendString(append(b, id), data)
+}
+
 // errProperties is a list of properties that cannot be read.
 var errProperties = errors.New("malformed properties")
 

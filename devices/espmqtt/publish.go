@@ -30,7 +30,7 @@ func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int
 	if !ok {
 		return Failure
 	}
-	var it *item
+	var it *Item
 	if qos > 0 {
 		if it = c.store(p, qos); it == nil {
 			return Failure
@@ -61,7 +61,7 @@ func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int
 	}
 	if it != nil {
 		c.v5.inFlight++
-		it.since, it.state, it.sentOn = c.now(), transmitted, c.connects
+		it.Since, it.State, it.sentOn = c.now(), Transmitted, c.connects
 	}
 	if qos == 0 && c.has(PublishedForQoS0) {
 		c.event.MessageID = 0
@@ -113,16 +113,17 @@ func (c *client) outboxFullCode() int {
 	return OutboxFull
 }
 
-// store puts a packet into the outbox. It is nil where the board has no memory for it.
-func (c *client) store(p published, qos int) *item {
-	it := &item{id: p.id, kind: p.data[0] >> 4, qos: qos, since: c.now(), data: p.data}
+// store puts a packet into the outbox. It is nil where that does not take it.
+func (c *client) store(p published, qos int) *Item {
+	it := &Item{ID: p.id, Type: p.data[0] >> 4, QoS: qos, Since: c.now(), Data: p.data}
 	if p.lasting != nil {
-		it.data = p.lasting
+		it.Data = p.lasting
 	}
-	if !c.outbox.add(it) {
+	added := c.outbox.Add(it)
+	c.outboxSize.Store(int64(c.outbox.Size()))
+	if !added {
 		return nil
 	}
-	c.outboxSize.Store(int64(c.outbox.size))
 	return it
 }
 

@@ -12,65 +12,65 @@ type Quirk string
 
 // The quirks, in the order of the rules that describe them.
 const (
-	QuirkLivePublish         Quirk = "live-publish-retransmission"
-	QuirkSubscribeAgain      Quirk = "subscribe-retransmission"
-	QuirkLivePubrel          Quirk = "live-pubrel-retransmission"
-	QuirkOldestOnly          Quirk = "oldest-only-retransmission"
-	QuirkOvertaking          Quirk = "offline-messages-overtake"
-	QuirkOutboxOverSessions  Quirk = "outbox-kept-over-clean-session"
-	QuirkSessionPresent      Quirk = "session-present-on-clean-session"
-	QuirkIDReuse             Quirk = "packet-id-in-use-taken"
-	QuirkUnackedExpire       Quirk = "unacknowledged-messages-expire"
-	QuirkQoS2Again           Quirk = "qos2-delivered-again"
-	QuirkUnknownIDs          Quirk = "unknown-ids-answered-with-success"
-	QuirkPubrecFailure       Quirk = "pubrec-failure-answered-with-pubrel"
-	QuirkFailureAsSuccess    Quirk = "failure-codes-reported-as-success"
-	QuirkDisconnectKeepsOpen Quirk = "server-disconnect-does-not-close"
-	QuirkEmptyDisconnect     Quirk = "empty-disconnect-reported-as-minus-one"
-	QuirkDisconnectIgnored   Quirk = "server-disconnect-ignored"
-	QuirkSilentClose         Quirk = "protocol-errors-close-silently"
-	QuirkAliasesKept         Quirk = "topic-aliases-outlive-connection"
-	QuirkAliasResent         Quirk = "alias-only-publish-sent-again"
-	QuirkQuotaLeak           Quirk = "expired-message-keeps-quota"
-	QuirkReceiveMaximumZero  Quirk = "receive-maximum-zero-accepted"
-	QuirkServerLimitsKept    Quirk = "server-limits-outlive-connection"
-	QuirkConnackIntoConnect  Quirk = "connack-values-in-next-connect"
-	QuirkMaximumPacketSize   Quirk = "server-maximum-packet-size-ignored"
-	QuirkResponseTopic       Quirk = "response-topic-spoilt"
-	QuirkBlockedSubscribe    Quirk = "subscribe-waits-behind-blocked-publish"
-	QuirkPingAnyway          Quirk = "ping-regardless-of-traffic"
-	QuirkOnlyPingresp        Quirk = "only-pingresp-counts-as-life"
-	QuirkKeepAliveTruncated  Quirk = "long-keep-alive-truncated"
-	QuirkStallOfPoll         Quirk = "pause-of-one-poll-disconnects"
-	QuirkLengthReentry       Quirk = "length-field-reentered"
-	QuirkIncompleteMessage   Quirk = "incomplete-message-acknowledged"
-	QuirkHeaderCut           Quirk = "packet-id-misread-behind-long-topic"
-	QuirkStaleFragment       Quirk = "stale-fragment-sent-again"
-	QuirkFailedPublishKept   Quirk = "failed-publish-delivered-later"
-	QuirkSlowQueue           Quirk = "queue-drains-one-per-poll"
-	QuirkLateReconnect       Quirk = "reconnect-after-one-and-a-half"
-	QuirkDisconnectUndone    Quirk = "disconnect-undone-by-reconnect"
-	QuirkRefreshAbrupt       Quirk = "refresh-without-disconnect"
-	QuirkInvalidSent         Quirk = "invalid-values-sent"
-	QuirkConnackOffsets      Quirk = "connack-read-at-fixed-offsets"
-	QuirkMalformedConnack    Quirk = "malformed-connack-reported-as-refusal"
-	QuirkOverlongLength      Quirk = "overlong-length-accepted"
-	QuirkWebSocketUnchecked  Quirk = "websocket-answer-unchecked"
-	QuirkWebSocketNoClose    Quirk = "websocket-close-not-sent"
-	QuirkWebSocketControl    Quirk = "websocket-control-frame-breaks-packet"
-	QuirkStickyPort          Quirk = "sticky-port"
-	QuirkLastSubscriptionID  Quirk = "last-subscription-identifier-only"
-	QuirkMixedCaseID         Quirk = "mixed-case-client-id"
-	QuirkSubackUnchecked     Quirk = "suback-codes-unchecked"
-	QuirkNoTextForRejectedID Quirk = "no-text-for-rejected-identifier"
-	QuirkRefusedForEver      Quirk = "refused-credentials-tried-for-ever"
+	QuirkLivePublish            Quirk = "live-publish-retransmission"
+	QuirkSubscribeAgain         Quirk = "subscribe-retransmission"
+	QuirkLivePubrel             Quirk = "live-pubrel-retransmission"
+	QuirkOldestOnly             Quirk = "oldest-only-retransmission"
+	QuirkOvertaking             Quirk = "offline-messages-overtake"
+	QuirkOutboxOverSessions     Quirk = "outbox-kept-over-clean-session"
+	QuirkSessionPresent         Quirk = "session-present-on-clean-session"
+	QuirkIDReuse                Quirk = "packet-id-in-use-taken"
+	QuirkUnackedExpire          Quirk = "unacknowledged-messages-expire"
+	QuirkQoS2Again              Quirk = "qos2-delivered-again"
+	QuirkUnknownIDs             Quirk = "unknown-ids-answered-with-success"
+	QuirkPubrecFailure          Quirk = "pubrec-failure-answered-with-pubrel"
+	QuirkFailureAsSuccess       Quirk = "failure-codes-reported-as-success"
+	QuirkDisconnectKeepsOpen    Quirk = "server-disconnect-does-not-close"
+	QuirkEmptyDisconnect        Quirk = "empty-disconnect-reported-as-minus-one"
+	QuirkDisconnectIgnored      Quirk = "server-disconnect-ignored"
+	QuirkSilentClose            Quirk = "protocol-errors-close-silently"
+	QuirkAliasesKept            Quirk = "topic-aliases-outlive-connection"
+	QuirkAliasResent            Quirk = "alias-only-publish-sent-again"
+	QuirkQuotaLeak              Quirk = "expired-message-keeps-quota"
+	QuirkReceiveMaximumZero     Quirk = "receive-maximum-zero-accepted"
+	QuirkServerLimitsKept       Quirk = "server-limits-outlive-connection"
+	QuirkConnackIntoConnect     Quirk = "connack-values-in-next-connect"
+	QuirkMaximumPacketSize      Quirk = "server-maximum-packet-size-ignored"
+	QuirkResponseTopic          Quirk = "response-topic-spoilt"
+	QuirkBlockedSubscribe       Quirk = "subscribe-waits-behind-blocked-publish"
+	QuirkPingAnyway             Quirk = "ping-regardless-of-traffic"
+	QuirkOnlyPingresp           Quirk = "only-pingresp-counts-as-life"
+	QuirkKeepAliveTruncated     Quirk = "long-keep-alive-truncated"
+	QuirkStallOfPoll            Quirk = "pause-of-one-poll-disconnects"
+	QuirkLengthReentry          Quirk = "length-field-reentered"
+	QuirkIncompleteMessage      Quirk = "incomplete-message-acknowledged"
+	QuirkHeaderCut              Quirk = "packet-id-misread-behind-long-topic"
+	QuirkPropertiesBeyondBuffer Quirk = "properties-beyond-buffer"
+	QuirkStaleFragment          Quirk = "stale-fragment-sent-again"
+	QuirkFailedPublishKept      Quirk = "failed-publish-delivered-later"
+	QuirkSlowQueue              Quirk = "queue-drains-one-per-poll"
+	QuirkLateReconnect          Quirk = "reconnect-after-one-and-a-half"
+	QuirkDisconnectUndone       Quirk = "disconnect-undone-by-reconnect"
+	QuirkKeepAliveWebSocket     Quirk = "tcp-keep-alive-spoils-websocket"
+	QuirkRefreshAbrupt          Quirk = "refresh-without-disconnect"
+	QuirkInvalidSent            Quirk = "invalid-values-sent"
+	QuirkConnackOffsets         Quirk = "connack-read-at-fixed-offsets"
+	QuirkMalformedConnack       Quirk = "malformed-connack-reported-as-refusal"
+	QuirkOverlongLength         Quirk = "overlong-length-accepted"
+	QuirkWebSocketUnchecked     Quirk = "websocket-answer-unchecked"
+	QuirkWebSocketNoClose       Quirk = "websocket-close-not-sent"
+	QuirkWebSocketControl       Quirk = "websocket-control-frame-breaks-packet"
+	QuirkCustomEvents           Quirk = "user-events-hold-up-others"
+	QuirkStickyPort             Quirk = "sticky-port"
+	QuirkTLSOptionsSkipped      Quirk = "tls-option-errors-skipped"
+	QuirkLastSubscriptionID     Quirk = "last-subscription-identifier-only"
+	QuirkMixedCaseID            Quirk = "mixed-case-client-id"
+	QuirkSubackUnchecked        Quirk = "suback-codes-unchecked"
+	QuirkNoTextForRejectedID    Quirk = "no-text-for-rejected-identifier"
+	QuirkRefusedForEver         Quirk = "refused-credentials-tried-for-ever"
 )
 
 // quirks says of each quirk which rule describes it, what the real client does, and what one without it does.
-//
-// Four rules are not among them. ESP-QRK-34 and ESP-QRK-39 are damage to memory, which the model has not; ESP-QRK-48 is
-// about custom events, which the model does not know; ESP-QRK-50 is a matter of what of TLS is compiled into a firmware,
-// and of package esptls.
 var quirks = map[Quirk]struct{ rule, text, without string }{
 	QuirkLivePublish: {"ESP-QRK-01", "sends an unacknowledged PUBLISH again on a live connection",
 		"again on a new connection only"},
@@ -138,6 +138,8 @@ var quirks = map[Quirk]struct{ rule, text, without string }{
 		"gives the connection up"},
 	QuirkHeaderCut: {"ESP-QRK-33", "misreads the packet identifier where the topic nearly fills the buffer",
 		"refuses the message as too big"},
+	QuirkPropertiesBeyondBuffer: {"ESP-QRK-34", "in 5.0, reads properties that are not in its buffer from the memory behind it",
+		"refuses the message"},
 	QuirkStaleFragment: {"ESP-QRK-35", "sends a part of a message again that follows one too large for the buffer",
 		"sends it once"},
 	QuirkFailedPublishKept: {"ESP-QRK-36", "reports failure for a message that it will send after the reconnect",
@@ -148,6 +150,8 @@ var quirks = map[Quirk]struct{ rule, text, without string }{
 		"after the set time"},
 	QuirkDisconnectUndone: {"ESP-QRK-38", "reconnects by itself after it was asked to disconnect",
 		"when it is asked to"},
+	QuirkKeepAliveWebSocket: {"ESP-QRK-39", "with TCP keep alive on a WebSocket, spoils its memory, so that the board panics",
+		"connects, without TCP keep alive"},
 	QuirkRefreshAbrupt: {"ESP-QRK-40", "refreshes a connection without DISCONNECT, so that the last will is published",
 		"sends DISCONNECT first"},
 	QuirkInvalidSent: {"ESP-QRK-41", "in 3.x, sends QoS 3, or an empty client identifier without clean session",
@@ -164,8 +168,12 @@ var quirks = map[Quirk]struct{ rule, text, without string }{
 		"sends one"},
 	QuirkWebSocketControl: {"ESP-QRK-47", "breaks on a control frame within a packet, and on a frame header in pieces",
 		"goes on"},
+	QuirkCustomEvents: {"ESP-QRK-48", "stands still, or handles its events late, where the application's own wait before them",
+		"handles its events at once"},
 	QuirkStickyPort: {"ESP-QRK-49", "keeps the port when a URI without one changes the scheme",
 		"takes the scheme's default"},
+	QuirkTLSOptionsSkipped: {"ESP-QRK-50", "connects without the settings of TLS behind one that its build cannot do",
+		"gives the attempt up"},
 	QuirkLastSubscriptionID: {"ESP-QRK-51", "reports the last subscription identifier alone, cut to 16 bits",
 		"all of them"},
 	QuirkMixedCaseID: {"ESP-QRK-52", "mixes upper and lower case in the default client identifier",

@@ -53,6 +53,78 @@ var quirkCalls = map[Quirk]quirkCall{
 		},
 		real: "3010000174" + "0c080009726573702f696e6600", without: "3010000174" + "0c080009726573702f696e666f",
 	},
+	QuirkPropertiesBeyondBuffer: {
+		options: options{config: func(c *Config) { v5Client(c); c.Buffer.Size, c.Buffer.OutSize = 64, 128 }},
+		watch: func(r *rig) string {
+			// A response topic of 100 bytes, of which 55 are in the buffer, and 10 bytes of payload behind it.
+			r.send("3075 0001 74 67 080064" + strings.Repeat("72", 100) + strings.Repeat("70", 10))
+			r.mu.Lock()
+			first := r.events[len(r.events)-1]
+			for _, e := range r.events {
+				if e.ID == EventData && e.Offset == 0 {
+					first = e
+				}
+			}
+			r.mu.Unlock()
+			topic := first.Properties.ResponseTopic
+			return fmt.Sprintf("%s %q", r.happened(), topic[min(55, len(topic)):])
+		},
+		real: `before connected data("t",0,-45@0/10) data("",0,55@-45/10) ` +
+			`"\f\x00\x00\x00a\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00` +
+			`\f\x00\x00\x0010.0.0.1\x00\x00\x00\x00\f\x00\x00\x00mqtt\x00\x00\x00\x00\x00"`,
+		without: `before connected disconnected ""`,
+	},
+	QuirkKeepAliveWebSocket: {
+		options: options{stay: true, config: func(c *Config) {
+			c.Broker.Address.URI = text("ws://10.0.0.1:1883")
+			c.Network.TCPKeepAlive = TCPKeepAlive{Enable: true, Idle: 5, Interval: 5, Count: 3}
+		}},
+		watch: func(r *rig) string {
+			r.upgrade(accepting)
+			time.Sleep(100 * time.Millisecond)
+			return r.happened()
+		},
+		real: "before", without: "before connected",
+	},
+	QuirkCustomEvents: {
+		options: options{
+			config: func(c *Config) { c.Buffer.Size = 64 },
+			handler: func(r *rig, e Event) {
+				if e.ID == EventData && e.Offset == 0 {
+					_ = e.Client.DispatchCustomEvent(Event{Data: []byte("hello")})
+				}
+			},
+		},
+		watch: func(r *rig) string {
+			r.send("3067 0001 74" + strings.Repeat("70", 100))
+			time.Sleep(30 * time.Second)
+			defer r.PowerOff() // or nobody would ever get the lock
+			return r.happened()
+		},
+		real:    `before connected data("t",0,59@0/100)`,
+		without: `before connected data("t",0,59@0/100) data("",0,41@59/100) user(hello)`,
+	},
+	QuirkTLSOptionsSkipped: {
+		options: options{stay: true, config: func(c *Config) {
+			c.Broker.Address.URI = text("mqtts://10.0.0.1:1883")
+			c.Broker.Verification.CertificateBundle = true
+			c.Credentials.Authentication.UseSecureElement = true
+		}},
+		watch: func(r *rig) string {
+			if err := r.Start(); err != nil {
+				r.t.Fatal(err)
+			}
+			conn, err := r.listener.Accept()
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			r.conn = conn
+			first := make([]byte, 1)
+			_, err = conn.Read(first)
+			return fmt.Sprintf("%x %v", first, err)
+		},
+		real: "16 <nil>", without: "00 EOF", // a handshake
+	},
 	QuirkStaleFragment: {
 		options: options{config: func(c *Config) { c.Buffer.OutSize = 128 }},
 		watch: func(r *rig) string {
@@ -71,7 +143,7 @@ var quirkCalls = map[Quirk]quirkCall{
 				r.t.Fatal(err)
 			}
 			inHandler := &Client{client: r.client, inHandler: true}
-			return fmt.Sprintf("%d, %d bytes", inHandler.Publish("t", nil, 1, false), r.outbox.size)
+			return fmt.Sprintf("%d, %d bytes", inHandler.Publish("t", nil, 1, false), r.outbox.Size())
 		},
 		real: "-1, 7 bytes", without: "1, 7 bytes",
 	},

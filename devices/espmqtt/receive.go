@@ -259,7 +259,7 @@ func (c *client) pubrec(id uint16) {
 	answer := c.pubrel(id)
 	switch {
 	case it != nil:
-		it.state, it.sentOn = acknowledged, c.connects
+		it.State, it.sentOn = Acknowledged, c.connects
 	case c.isV5() && !c.does(QuirkUnknownIDs):
 		answer = c.packet(typePubrel<<4|2, append(binary.BigEndian.AppendUint16(nil, id), c.reason(reasonIDNotFound)...))
 	}
@@ -298,7 +298,7 @@ func (c *client) acknowledgedID() uint16 {
 // removeFromOutbox ends an exchange; it is false where there was none.
 func (c *client) removeFromOutbox(id uint16, kind byte) bool {
 	found := c.outbox.take(id, kind)
-	c.outboxSize.Store(int64(c.outbox.size))
+	c.outboxSize.Store(int64(c.outbox.Size()))
 	return found
 }
 
@@ -398,7 +398,7 @@ func (c *client) deliverPublish() bool {
 		}
 	}
 	e.MessageID, e.QoS, e.Retain, e.DUP = int(eventID), qos, first&1 != 0, first&8 != 0
-	e.Offset, e.TotalLength = 0, len(e.Data)+max(0, r.total-r.length)
+	e.Offset, e.TotalLength = 0, e.DataLength()+max(0, r.total-r.length)
 	if c.has(BufferOffByOne) && r.total == len(r.buffer) && len(e.Data) > 0 {
 		e.Data, e.TotalLength = e.Data[:len(e.Data)-1], e.TotalLength-1
 	}
@@ -416,7 +416,7 @@ func (c *client) deliverPublish() bool {
 			answered = true
 			c.answerPublish(qos, answerID)
 		}
-		offset += len(e.Data)
+		offset += e.DataLength()
 		n, err := c.transport.read(r.buffer[:min(len(r.buffer), r.total-read)], c.settings.networkTimeout)
 		if err != nil {
 			c.nothingRead(err, failed)
@@ -430,7 +430,7 @@ func (c *client) deliverPublish() bool {
 			break // and the message counts as received (ESP-RX-17)
 		}
 		read += n
-		e.Data, e.Offset, e.Topic = r.buffer[:n], offset, ""
+		e.Data, e.short, e.Offset, e.Topic = r.buffer[:n], 0, offset, ""
 		if c.kconfig.TopicInAllDataEvents || c.has(TopicInFragments) {
 			e.Topic = topic
 		}
@@ -441,6 +441,7 @@ func (c *client) deliverPublish() bool {
 			deliver()
 		}
 	}
+	e.short = 0
 	return answered || c.answerPublish(qos, answerID)
 }
 

@@ -38,6 +38,7 @@ type options struct {
 	stay      bool   // do not connect
 	handler   func(*rig, Event)
 	behaviour Behaviour
+	outbox    func() Outbox // of the application; nil: the client's own
 }
 
 // inRig runs a test with a client that is connected, unless the options say otherwise.
@@ -55,6 +56,7 @@ func inRig(t *testing.T, o options, run func(*rig)) {
 		config.Credentials.ClientID = text("a")
 		config.Network.ReconnectTimeout = 1000
 		kconfig.Protocol5, kconfig.ReportDeletedMessages, kconfig.MessageIDIncremental = true, true, true
+		kconfig.CustomOutbox = o.outbox != nil
 		if o.config != nil {
 			o.config(&config)
 		}
@@ -62,8 +64,9 @@ func inRig(t *testing.T, o options, run func(*rig)) {
 			o.kconfig(&kconfig)
 		}
 		environment := Environment{
-			MAC:    [6]byte{0x24, 0x0a, 0xc4, 0xab, 0xcd, 0xef},
-			Random: rand.New(rand.NewPCG(1, 2)),
+			MAC:       [6]byte{0x24, 0x0a, 0xc4, 0xab, 0xcd, 0xef},
+			Random:    rand.New(rand.NewPCG(1, 2)),
+			NewOutbox: o.outbox,
 			Log: func(level byte, tag, text string) {
 				r.mu.Lock()
 				defer r.mu.Unlock()
@@ -220,9 +223,11 @@ func (r *rig) happened() string {
 		case EventPublished:
 			texts = append(texts, fmt.Sprintf("published(%d)", e.MessageID))
 		case EventData:
-			texts = append(texts, fmt.Sprintf("data(%q,%d,%d@%d/%d)", e.Topic, e.MessageID, len(e.Data), e.Offset, e.TotalLength))
+			texts = append(texts, fmt.Sprintf("data(%q,%d,%d@%d/%d)", e.Topic, e.MessageID, e.DataLength(), e.Offset, e.TotalLength))
 		case EventBeforeConnect:
 			texts = append(texts, "before")
+		case EventUser:
+			texts = append(texts, fmt.Sprintf("user(%s)", e.Data))
 		case EventDeleted:
 			texts = append(texts, fmt.Sprintf("deleted(%d)", e.MessageID))
 		}

@@ -3,6 +3,7 @@ package espmqtt
 import (
 	"fmt"
 	"math"
+	"net"
 	"time"
 
 	"mqtthil/devices/esptls"
@@ -45,6 +46,7 @@ type settings struct {
 	bufferSize         int
 	outSize            int
 	outboxLimit        uint64
+	tcpKeepAlive       net.KeepAliveConfig
 	tls                esptls.Options
 }
 
@@ -71,6 +73,10 @@ func (s *settings) apply(config Config, c *client) (conflict, err error) {
 	keep(&s.keepAlive, nonZero(asInt(config.Session.KeepAlive)))
 	keep(&s.protocol, nonZero(config.Session.Protocol))
 	keep(&s.refreshAfter, nonZero(int64(asInt(config.Network.RefreshAfter))))
+	if k := config.Network.TCPKeepAlive; k.Enable {
+		s.tcpKeepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Duration(k.Idle) * time.Second,
+			Interval: time.Duration(k.Interval) * time.Second, Count: k.Count}
+	}
 	if !config.Credentials.SetNullClientID || c.has(NullClientIDReplaced) {
 		switch {
 		case config.Credentials.ClientID != nil:

@@ -30,11 +30,8 @@ func (c *Client) Subscribe(filter string, qos int) int {
 		keep(&property, c.v5.subscribe)
 		options = property.options() | byte(qos&3)
 	}
-	id := c.request(typeSubscribe, property.shared(filter), property.properties(), options)
-	if id != Failure {
-		c.v5.subscribe = nil
-	}
-	return id
+	filter = sharedFilter(property.Shared, property.ShareName, filter)
+	return c.request(typeSubscribe, filter, property.properties(), options)
 }
 
 // Unsubscribe is esp_mqtt_client_unsubscribe. It returns the packet identifier or Failure (ESP-SUB-04).
@@ -44,7 +41,12 @@ func (c *Client) Unsubscribe(filter string) int {
 	}
 	defer c.lock()()
 	c.unsent = 0
-	return c.request(typeUnsubscribe, filter, nil)
+	var property UnsubscribeProperty
+	if c.isV5() {
+		keep(&property, c.v5.unsubscribe)
+	}
+	filter = sharedFilter(property.Shared && !c.has(SharedUnsubscribeLost), property.ShareName, filter)
+	return c.request(typeUnsubscribe, filter, property.UserProperty.append(nil))
 }
 
 // connectedForRequest is asked before the lock is taken, so that the calls fail at once while the client is connecting
@@ -74,6 +76,11 @@ func (c *client) request(kind byte, filter string, properties []byte, options ..
 		c.log('E', "%s message cannot be created", what)
 		return Failure
 	}
+	if kind == typeSubscribe { // a property counts once, whatever becomes of the packet from here on (ESP-V5-01)
+		c.v5.subscribe = nil
+	} else {
+		c.v5.unsubscribe = nil
+	}
 	data := c.packet(kind<<4|2, body)
 	if c.has(RequestFlagsZero) {
 		data[0] = kind << 4
@@ -82,11 +89,11 @@ func (c *client) request(kind byte, filter string, properties []byte, options ..
 	if it == nil {
 		return Failure
 	}
-	it.state, it.sentOn = transmitted, c.connects
+	it.State, it.sentOn = Transmitted, c.connects
 	if !c.is(stateConnected) {
 		return int(id)
 	}
-	if err := c.send(it.data); err != nil {
+	if err := c.send(it.Data); err != nil {
 		c.writeFailed(err)
 		return Failure
 	}

@@ -22,6 +22,7 @@ func (c *client) task(ended chan struct{}) {
 			unlock()
 			return
 		}
+		c.runCustomEvents()
 		c.deleteExpired()
 		switch taskState(c.state.Load()) {
 		case stateInit:
@@ -38,11 +39,11 @@ func (c *client) task(ended chan struct{}) {
 				pause = min(pause, time.Duration(rest)*time.Millisecond)
 			}
 			unlock()
-			woken = c.sleepTicks(pause)
+			woken = c.sleepTicks(c.hurried(pause, 10*c.kconfig.Tick))
 			continue
 		}
 		connected, transport := c.is(stateConnected), c.transport
-		more := !c.does(QuirkSlowQueue) && c.v5Sendable(c.outbox.first(queued)) != nil
+		more := !c.does(QuirkSlowQueue) && c.v5Sendable(c.outbox.first(Queued)) != nil
 		unlock()
 		if connected && !more {
 			c.poll(transport)
@@ -73,13 +74,13 @@ func (c *client) hangUp() {
 }
 
 func (c *client) clearOutbox() {
-	c.outbox.clear()
+	c.outbox.Clear()
 	c.outboxSize.Store(0)
 }
 
 // poll waits, without the lock, until there is something to read or the poll time is over.
 func (c *client) poll(t transport) {
-	began, limit := time.Now(), c.kconfig.PollReadTimeout
+	began, limit := time.Now(), c.hurried(c.kconfig.PollReadTimeout, 10*time.Millisecond)
 	switch {
 	case t.poll(0):
 	case t.poll(limit):
@@ -186,8 +187,8 @@ func (c *client) connect() {
 // hasTransport says whether the scheme has a transport in this build.
 func (c *client) hasTransport() bool {
 	switch k, scheme := &c.kconfig, c.settings.scheme; {
-	case scheme == "mqtt", scheme == "mqtts" && k.TransportSSL, scheme == "ws" && k.TransportWebSocket,
-		scheme == "wss" && k.TransportSSL && k.TransportWebSocket:
+	case scheme == "mqtt", scheme == "mqtts" && k.TransportSSL, scheme == "ws" && k.webSocket(),
+		scheme == "wss" && k.TransportSSL && k.webSocket():
 		return true
 	case scheme == "":
 		c.log('E', "No scheme found")
@@ -205,6 +206,12 @@ func (c *client) open() (transport, error) {
 	if err != nil {
 		return nil, err
 	}
+	overWebSocket := strings.HasPrefix(c.settings.scheme, "ws")
+	if tcp, ok := conn.(interface {
+		SetKeepAliveConfig(net.KeepAliveConfig) error
+	}); ok && !overWebSocket { // with a WebSocket it never reaches TCP (ESP-QRK-39)
+		_ = tcp.SetKeepAliveConfig(c.settings.tcpKeepAlive)
+	}
 	if conn, err = c.secure(conn); err != nil {
 		return nil, err
 	}
@@ -213,7 +220,7 @@ func (c *client) open() (transport, error) {
 	if c.dead() { // the power went before anybody could know of the connection
 		s.powerOff()
 	}
-	if !strings.HasPrefix(c.settings.scheme, "ws") {
+	if !overWebSocket {
 		return s, nil
 	}
 	path := c.settings.path
@@ -226,7 +233,21 @@ func (c *client) open() (transport, error) {
 		c.transport = s // for abort to close after the event
 		return nil, err
 	}
+	if c.settings.tcpKeepAlive.Enable && c.does(QuirkKeepAliveWebSocket) {
+		c.crash()
+		return nil, errNoPower
+	}
 	return w, nil
+}
+
+// crash is what becomes of a board whose memory the client has spoilt: it panics, and nothing goes on.
+func (c *client) crash() {
+	if c.environment.Panic == nil {
+		c.powerOnce.Do(func() { close(c.power) })
+	} else {
+		c.environment.Panic()
+	}
+	<-c.power
 }
 
 // dial opens a TCP connection within the network time-out, and gives up when the power goes.
@@ -306,7 +327,7 @@ func (c *client) abort() {
 		c.clearOutbox()
 	}
 	if !c.does(QuirkSubscribeAgain) {
-		for _, it := range c.outbox.all(transmitted, func(it *item) bool { return it.kind != typePublish }) {
+		for _, it := range c.outbox.all(Transmitted, func(it *Item) bool { return it.Type != typePublish }) {
 			c.discard(it)
 		}
 	}

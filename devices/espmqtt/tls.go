@@ -80,5 +80,7 @@ func (c *client) secure(conn net.Conn) (net.Conn, error) {
 	}
 	ctx, cancel := c.networkContext()
 	defer cancel()
-	return esptls.Connect(ctx, conn, c.settings.host, c.settings.tls)
+	options := c.settings.tls
+	options.Strict = !c.does(QuirkTLSOptionsSkipped)
+	return esptls.Connect(ctx, conn, c.settings.host, options)
 }

@@ -27,9 +27,9 @@ func (c *client) schemeOf(t Transport) string {
 		return "mqtt"
 	case t == TransportSSL && c.kconfig.TransportSSL:
 		return "mqtts"
-	case t == TransportWS && c.kconfig.TransportWebSocket:
+	case t == TransportWS && c.kconfig.webSocket():
 		return "ws"
-	case t == TransportWSS && c.kconfig.TransportWebSocketSecure:
+	case t == TransportWSS && c.kconfig.TransportWebSocketSecure && c.kconfig.webSocket():
 		return "wss"
 	}
 	return ""

@@ -1,9 +1,11 @@
 package espmqtt
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestURI(t *testing.T) {
@@ -72,6 +74,61 @@ func TestURI(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSetURI: it leaves the connection alone and counts from the next one on, and a URI that is wrong changes nothing.
+func TestSetURI(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		without []Quirk
+		uri     string
+		err     error
+		host    string // of the next connection, as the client has it
+		port    int
+		path    string
+	}{
+		"another host":                  {nil, "mqtt://10.0.0.2:77/p", nil, "10.0.0.2", 77, "/p"},
+		"no port, so the old one stays": {nil, "ws://10.0.0.2", nil, "10.0.0.2", 1883, ""},
+		"and without the quirk":         {[]Quirk{QuirkStickyPort}, "ws://10.0.0.2", nil, "10.0.0.2", 0, ""},
+		"no scheme":                     {nil, "10.0.0.2:77", ErrFail, "10.0.0.1", 1883, ""},
+		"a path alone":                  {nil, "/p", ErrNoMemory, "10.0.0.1", 1883, ""},
+		"a bad password":                {[]Quirk{QuirkStickyPort}, "mqtt://u:%zz@10.0.0.2:77/p", ErrFail, "10.0.0.1", 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inRig(t, options{behaviour: Behaviour{Without: test.without}}, func(r *rig) {
+				before := r.settings.username
+				err := r.SetURI(test.uri)
+				if !errors.Is(err, test.err) || (err == nil) != (test.err == nil) {
+					t.Fatalf("error %v, not %v", err, test.err)
+				}
+				if s := &r.settings; s.host != test.host || s.port != test.port || s.path != test.path || s.username != before {
+					t.Errorf("the next connection goes to %s:%d%s of %q", s.host, s.port, s.path, s.username)
+				}
+				time.Sleep(10 * time.Second)
+				r.happens("before connected") // and nothing has become of this one
+			})
+		})
+	}
+}
+
+// TestSetURICounts: after a new URI the next connection goes there, from within a handler, too.
+func TestSetURICounts(t *testing.T) {
+	t.Parallel()
+	handler := func(r *rig, e Event) {
+		if e.ID == EventDisconnected {
+			if err := e.Client.SetURI("mqtt://u:p@10.0.0.1:1883"); err != nil {
+				r.t.Error(err)
+			}
+		}
+	}
+	inRig(t, options{handler: handler}, func(r *rig) {
+		_ = r.conn.Close()
+		r.accept("")
+		if want := unhex(t, "1013 0004 4d515454 04 c2 0078 0001 61 0001 75 0001 70"); !bytes.Equal(r.connect, want) {
+			t.Errorf("CONNECT is %x, not %x", r.connect, want)
+		}
+	})
 }
 
 func FuzzURI(f *testing.F) {

@@ -1,23 +1,23 @@
 package espmqtt
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
 )
 
 // v5 is what the client keeps for MQTT 5.0, beyond connections and restarts of its task.
 type v5 struct {
-	connect    connectProperty
-	publish    *PublishProperty   // for the next PUBLISH that is built
-	subscribe  *SubscribeProperty // for the next SUBSCRIBE that is built
-	disconnect DisconnectProperty // for the next DISCONNECT
-	server     serverProperties
-	aliases    map[uint16]string // topics by the aliases of the broker; they outlive the connection (ESP-V5-20)
-	inFlight   int               // unacknowledged QoS > 0 PUBLISHes that this connection has sent (ESP-V5-10)
-	ownAliases map[uint16]string // topics by the aliases that this connection has sent
-	keepAlive  *int              // server keep alive, in seconds, where it counts for this connection alone
-	parted     bool              // goodbye was said on this connection
+	connect     connectProperty
+	publish     *PublishProperty     // for the next PUBLISH that is built
+	subscribe   *SubscribeProperty   // for the next SUBSCRIBE that is built
+	unsubscribe *UnsubscribeProperty // for the next UNSUBSCRIBE that is built
+	disconnect  DisconnectProperty   // for the next DISCONNECT
+	server      serverProperties
+	aliases     map[uint16]string // topics by the aliases of the broker; they outlive the connection (ESP-V5-20)
+	inFlight    int               // unacknowledged QoS > 0 PUBLISHes that this connection has sent (ESP-V5-10)
+	ownAliases  map[uint16]string // topics by the aliases that this connection has sent
+	keepAlive   *int              // server keep alive, in seconds, where it counts for this connection alone
+	parted      bool              // goodbye was said on this connection
 }
 
 // serverProperties are what CONNACK said the broker can do. A value that a later CONNACK leaves out stays as it was, but
@@ -41,207 +41,6 @@ func newV5() v5 {
 		aliases:    map[uint16]string{},
 		ownAliases: map[uint16]string{},
 	}
-}
-
-// ConnectProperty is esp_mqtt5_connection_property_config_t.
-type ConnectProperty struct {
-	SessionExpiryInterval uint32 `json:"session_expiry_interval,omitempty"` // seconds
-	ReceiveMaximum        uint16 `json:"receive_maximum,omitempty"`
-	TopicAliasMaximum     uint16 `json:"topic_alias_maximum,omitempty"`
-	MaximumPacketSize     uint32 `json:"maximum_packet_size,omitempty"`
-	RequestResponseInfo   bool   `json:"request_resp_info,omitempty"`
-	RequestProblemInfo    bool   `json:"request_problem_info,omitempty"`
-
-	// Of the last will.
-	WillDelayInterval      uint32  `json:"will_delay_interval,omitempty"` // seconds
-	PayloadFormatIndicator bool    `json:"payload_format_indicator,omitempty"`
-	MessageExpiryInterval  uint32  `json:"message_expiry_interval,omitempty"` // seconds
-	ContentType            *string `json:"content_type,omitempty"`
-	ResponseTopic          *string `json:"response_topic,omitempty"`
-}
-
-// connectProperty is what the client has made of all ConnectProperties it was given.
-type connectProperty ConnectProperty
-
-// connectProperties are the properties of CONNECT in the client's order (ESP-CONN-08).
-func (p *connectProperty) connectProperties() (b []byte) {
-	b = appendProperty32(b, propSessionExpiry, p.SessionExpiryInterval)
-	b = appendProperty32(b, propMaximumPacketSize, p.MaximumPacketSize)
-	b = appendProperty16(b, propReceiveMaximum, p.ReceiveMaximum)
-	b = appendProperty16(b, propTopicAliasMaximum, p.TopicAliasMaximum)
-	b = appendPropertyBool(b, 0x19, p.RequestResponseInfo)
-	return appendPropertyBool(b, 0x17, p.RequestProblemInfo)
-}
-
-// willProperties are those of the last will (ESP-CONN-10).
-func (p *connectProperty) willProperties() (b []byte) {
-	b = appendProperty32(b, propWillDelay, p.WillDelayInterval)
-	b = appendPropertyBool(b, propPayloadFormat, p.PayloadFormatIndicator)
-	b = appendProperty32(b, propMessageExpiry, p.MessageExpiryInterval)
-	b = appendPropertyText(b, propContentType, p.ContentType)
-	return appendPropertyText(b, propResponseTopic, p.ResponseTopic)
-}
-
-// PublishProperty is esp_mqtt5_publish_property_config_t.
-type PublishProperty struct {
-	PayloadFormatIndicator bool    `json:"payload_format_indicator,omitempty"`
-	MessageExpiryInterval  uint32  `json:"message_expiry_interval,omitempty"` // seconds
-	TopicAlias             uint16  `json:"topic_alias,omitempty"`
-	ResponseTopic          *string `json:"response_topic,omitempty"`
-	ContentType            *string `json:"content_type,omitempty"`
-}
-
-// properties are those of PUBLISH in the client's order.
-func (p *PublishProperty) properties(responseTopic *string) (b []byte) {
-	b = appendPropertyBool(b, propPayloadFormat, p.PayloadFormatIndicator)
-	b = appendProperty32(b, propMessageExpiry, p.MessageExpiryInterval)
-	b = appendProperty16(b, propTopicAlias, p.TopicAlias)
-	b = appendPropertyText(b, propResponseTopic, responseTopic)
-	return appendPropertyText(b, propContentType, p.ContentType)
-}
-
-// responseTopic is the topic with the response information of the broker behind it. It is spoilt by that: its last
-// character is cut off and a NUL appended (ESP-V5-33).
-func (c *client) responseTopic(topic *string) *string {
-	information := c.v5.server.responseInformation
-	if topic == nil || information == "" {
-		return topic
-	}
-	joined := *topic + "/" + information
-	if c.does(QuirkResponseTopic) {
-		joined = joined[:len(joined)-1] + "\x00"
-	}
-	return &joined
-}
-
-// SubscribeProperty is esp_mqtt5_subscribe_property_config_t.
-type SubscribeProperty struct {
-	SubscriptionID    uint16 `json:"subscribe_id,omitempty"`
-	NoLocal           bool   `json:"no_local_flag,omitempty"`
-	RetainAsPublished bool   `json:"retain_as_published_flag,omitempty"`
-	RetainHandling    byte   `json:"retain_handle,omitempty"`
-	Shared            bool   `json:"is_share_subscribe,omitempty"`
-	ShareName         string `json:"share_name,omitempty"`
-}
-
-// properties are those of SUBSCRIBE (ESP-SUB-03).
-func (p *SubscribeProperty) properties() (b []byte) {
-	if p.SubscriptionID != 0 {
-		b = appendLength([]byte{propSubscriptionID}, int(p.SubscriptionID))
-	}
-	return b
-}
-
-// options are those of every filter, but for the QoS.
-func (p *SubscribeProperty) options() byte {
-	options := p.RetainHandling & 3 << 4
-	if p.RetainAsPublished {
-		options |= 0x08
-	}
-	if p.NoLocal {
-		options |= 0x04
-	}
-	return options
-}
-
-// shared is the filter of a shared subscription where this is one.
-func (p *SubscribeProperty) shared(filter string) string {
-	if !p.Shared || filter == "" {
-		return filter
-	}
-	return "$share/" + p.ShareName + "/" + filter
-}
-
-// DisconnectProperty is esp_mqtt5_disconnect_property_config_t.
-type DisconnectProperty struct {
-	SessionExpiryInterval uint32 `json:"session_expiry_interval,omitempty"` // seconds
-	Reason                byte   `json:"disconnect_reason,omitempty"`
-}
-
-// body is what follows the fixed header of DISCONNECT (ESP-V5-02).
-func (p *DisconnectProperty) body() []byte {
-	return appendProperties([]byte{p.Reason}, appendProperty32(nil, propSessionExpiry, p.SessionExpiryInterval))
-}
-
-// errNotV5 is for calls that only a client of MQTT 5.0 takes.
-var errNotV5 = fmt.Errorf("MQTT protocol version is not v5: %w", ErrFail)
-
-// SetConnectProperty is esp_mqtt5_client_set_connect_property. What it leaves at zero stays as it was, but for the
-// maximum packet size (ESP-CONN-09, ESP-CONN-11).
-func (c *Client) SetConnectProperty(p ConnectProperty) error {
-	defer c.lock()()
-	if !c.isV5() {
-		return errNotV5
-	}
-	old := c.v5.connect
-	c.v5.connect = connectProperty{
-		SessionExpiryInterval:  cmp.Or(p.SessionExpiryInterval, old.SessionExpiryInterval),
-		ReceiveMaximum:         cmp.Or(p.ReceiveMaximum, old.ReceiveMaximum),
-		TopicAliasMaximum:      cmp.Or(p.TopicAliasMaximum, old.TopicAliasMaximum),
-		MaximumPacketSize:      cmp.Or(p.MaximumPacketSize, uint32(c.settings.bufferSize)),
-		RequestResponseInfo:    p.RequestResponseInfo || old.RequestResponseInfo,
-		RequestProblemInfo:     p.RequestProblemInfo || old.RequestProblemInfo,
-		WillDelayInterval:      cmp.Or(p.WillDelayInterval, old.WillDelayInterval),
-		PayloadFormatIndicator: p.PayloadFormatIndicator || old.PayloadFormatIndicator,
-		MessageExpiryInterval:  cmp.Or(p.MessageExpiryInterval, old.MessageExpiryInterval),
-		ContentType:            cmp.Or(p.ContentType, old.ContentType),
-		ResponseTopic:          cmp.Or(p.ResponseTopic, old.ResponseTopic),
-	}
-	return nil
-}
-
-// SetPublishProperty is esp_mqtt5_client_set_publish_property: it counts for the next message (ESP-V5-01).
-func (c *Client) SetPublishProperty(p PublishProperty) error {
-	defer c.lock()()
-	switch {
-	case !c.isV5():
-		return errNotV5
-	case p.TopicAlias > c.v5.server.topicAliasMaximum:
-		c.log5('E', "Topic alias %d is bigger than server support %d", p.TopicAlias, c.v5.server.topicAliasMaximum)
-		return fmt.Errorf("topic alias %d: %w", p.TopicAlias, ErrFail)
-	}
-	c.v5.publish = &p
-	return nil
-}
-
-// SetSubscribeProperty is esp_mqtt5_client_set_subscribe_property: it counts for the next SUBSCRIBE (ESP-V5-01).
-func (c *Client) SetSubscribeProperty(p SubscribeProperty) error {
-	if p.RetainHandling > 2 {
-		c.log5('E', "retain_handle only support 0, 1, 2")
-		return fmt.Errorf("retain handling %d: %w", p.RetainHandling, ErrFail)
-	}
-	defer c.lock()()
-	why := ""
-	switch {
-	case !c.isV5():
-		return errNotV5
-	case !p.Shared:
-	case p.NoLocal:
-		why = "Protocol error that no local flag set on shared subscription"
-	case !c.v5.server.sharedAvailable:
-		why = "MQTT broker not support shared subscribe"
-	case p.ShareName == "":
-		why = "Share name can't be empty for shared subscribe"
-	}
-	if why != "" {
-		c.log5('E', "%s", why)
-		return fmt.Errorf("%s: %w", why, ErrFail)
-	}
-	c.v5.subscribe = &p
-	return nil
-}
-
-// SetDisconnectProperty is esp_mqtt5_client_set_disconnect_property: it counts for the next DISCONNECT (ESP-V5-01).
-func (c *Client) SetDisconnectProperty(p DisconnectProperty) error {
-	defer c.lock()()
-	if !c.isV5() {
-		return errNotV5
-	}
-	c.v5.disconnect = DisconnectProperty{
-		SessionExpiryInterval: cmp.Or(p.SessionExpiryInterval, c.v5.disconnect.SessionExpiryInterval),
-		Reason:                cmp.Or(p.Reason, c.v5.disconnect.Reason),
-	}
-	return nil
 }
 
 func (c *client) isV5() bool { return c.settings.protocol == ProtocolV5 }
@@ -274,16 +73,16 @@ func (c *client) v5QuotaLeft() bool {
 
 // v5Sendable is the item that may be sent in the place of a queued one: itself, where the quota does not hold it back,
 // or else the first item without an identifier, where that is a queued PUBLISH with QoS 0 (ESP-OUTBOX-05).
-func (c *client) v5Sendable(it *item) *item {
-	if it == nil || it.kind != typePublish || it.qos <= 0 || c.v5QuotaLeft() {
+func (c *client) v5Sendable(it *Item) *Item {
+	if it == nil || it.Type != typePublish || it.QoS <= 0 || c.v5QuotaLeft() {
 		return it
 	}
 	if !c.does(QuirkBlockedSubscribe) {
-		if free := c.outbox.all(queued, func(it *item) bool { return it.kind != typePublish }); len(free) > 0 {
+		if free := c.outbox.all(Queued, func(it *Item) bool { return it.Type != typePublish }); len(free) > 0 {
 			return free[0]
 		}
 	}
-	if it = c.outbox.get(0); it != nil && it.state == queued && it.kind == typePublish && it.qos == 0 {
+	if it = c.outbox.get(0); it != nil && it.State == Queued && it.Type == typePublish && it.QoS == 0 {
 		return it
 	}
 	return nil
@@ -293,13 +92,13 @@ func (c *client) v5Sendable(it *item) *item {
 // (ESP-OUTBOX-12).
 func (c *client) requeue() {
 	c.v5.inFlight = 0
-	for _, it := range c.outbox.items {
-		if it.state != transmitted {
+	for _, it := range c.outbox.Items() {
+		if it.State != Transmitted {
 			continue
 		}
-		it.state = queued
-		if it.kind == typePublish && it.qos > 0 && !c.has(RetransmitWithoutDUP) {
-			it.data[0] |= 0x08
+		it.State = Queued
+		if it.Type == typePublish && it.QoS > 0 && !c.has(RetransmitWithoutDUP) {
+			it.Data[0] |= 0x08
 		}
 	}
 }
@@ -394,11 +193,26 @@ func (c *client) v5Publish() (ok bool) {
 		}
 	}
 	n, length := variableInteger(r.buffer[at:r.length])
-	if at += length; n > r.length-at { // here the real client reads beyond its buffer (ESP-QRK-34)
+	at += length
+	if c.does(QuirkPropertiesBeyondBuffer) {
+		n &= 0xffff // nobody looks at whether there is so much of the packet in the buffer
+	} else if n > r.length-at {
 		return false
 	}
-	p := properties{rest: r.buffer[at : at+n]}
-	at += n
+	p := properties{rest: c.memory(at, n)}
+	at += n // where the payload begins
+	// careless takes a text as the real client takes some: without a look at its length, or at where the properties end.
+	careless := func() []byte {
+		if !c.does(QuirkPropertiesBeyondBuffer) {
+			return p.text()
+		}
+		start := at - len(p.rest)
+		length := int(binary.BigEndian.Uint16(c.memory(start, 2)))
+		end := start + 2 + length
+		p.rest = p.rest[min(2+length, len(p.rest)):]
+		at = max(at, end)
+		return c.memory(start+2, length)
+	}
 	e.Properties = EventProperties{}
 	alias := uint16(0)
 	for id, ok := p.next(); ok; id, ok = p.next() {
@@ -412,14 +226,14 @@ func (c *client) v5Publish() (ok bool) {
 		case propResponseTopic:
 			e.Properties.ResponseTopic = p.text()
 		case propCorrelationData:
-			e.Properties.CorrelationData = p.text()
+			e.Properties.CorrelationData = careless()
 		case propSubscriptionID:
 			n := p.variable()
 			if e.Properties.SubscriptionID = uint16(n); !c.does(QuirkLastSubscriptionID) {
 				e.Properties.SubscriptionIDs = append(e.Properties.SubscriptionIDs, n)
 			}
 		case propContentType:
-			e.Properties.ContentType = p.text()
+			e.Properties.ContentType = careless()
 		case propUserProperty:
 			e.UserProperties = append(e.UserProperties, p.userProperty())
 		case propReasonString:
@@ -444,7 +258,11 @@ func (c *client) v5Publish() (ok bool) {
 	} else if alias != 0 && !c.has(TopicAliasForgotten) {
 		c.v5.aliases[alias] = topic
 	}
-	e.Topic, e.Data = topic, r.buffer[at:r.length]
+	end := min(r.length, r.total)
+	e.Topic, e.short = topic, max(at-end, 0)
+	if e.Data = r.buffer[min(at, end):end]; e.short > 0 {
+		e.Data = c.textAt(at)
+	}
 	return true
 }
 

@@ -68,7 +68,129 @@ func TestSubscribeProperties(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
+		if err := r.SetUnsubscribeProperty(UnsubscribeProperty{Shared: true}); !errors.Is(err, ErrFail) {
+			t.Errorf("unsubscribe, shared without name: %v", err)
+		}
 	})
+	inRig(t, options{config: v5Client, connack: "2005 0000 02 2a00"}, func(r *rig) {
+		if err := r.SetUnsubscribeProperty(UnsubscribeProperty{Shared: true, ShareName: "s"}); !errors.Is(err, ErrFail) {
+			t.Errorf("unsubscribe, shared where the broker has no such thing: %v", err)
+		}
+	})
+}
+
+// TestUserProperties: every packet that has user properties and correlation data sends them, in their place.
+func TestUserProperties(t *testing.T) {
+	t.Parallel()
+	pairs := UserProperties{{"k", "v"}, {"k", "w"}}
+	const onWire = "260001 6b 0001 76 260001 6b 0001 77"
+	will := func(c *Config) {
+		v5Client(c)
+		c.Session.LastWill = LastWill{Topic: text("w"), Message: text("m")}
+	}
+	inRig(t, options{config: will, stay: true}, func(r *rig) {
+		property := ConnectProperty{MaximumPacketSize: 9, UserProperty: pairs, WillUserProperty: pairs[:1],
+			ResponseTopic: text("r"), CorrelationData: "\x00c"}
+		if err := r.SetConnectProperty(property); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.SetConnectProperty(ConnectProperty{MaximumPacketSize: 9}); err != nil { // which leaves them as they are
+			t.Fatal(err)
+		}
+		if err := r.Start(); err != nil {
+			t.Fatal(err)
+		}
+		r.accept("")
+		want := unhex(t, "1038 0004 4d515454 05 06 0078 13 2700000009"+onWire+"0001 61"+
+			"10 08000172 090002 0063 260001 6b 0001 76"+"0001 77 0001 6d")
+		if !bytes.Equal(r.connect, want) {
+			t.Errorf("CONNECT is\n%x, not\n%x", r.connect, want)
+		}
+
+		published := PublishProperty{ResponseTopic: text("r"), CorrelationData: "c", UserProperty: pairs, ContentType: text("t")}
+		if err := r.SetPublishProperty(published); err != nil {
+			t.Fatal(err)
+		}
+		pairs[0].Key = "x" // too late
+		r.Publish("t", nil, 0, false)
+		r.expect("301e 0001 74 1a 08000172 09000163" + onWire + "03000174")
+		pairs[0].Key = "k"
+		if err := r.SetSubscribeProperty(SubscribeProperty{SubscriptionID: 1, UserProperty: pairs}); err != nil {
+			t.Fatal(err)
+		}
+		r.Subscribe("f", 0)
+		r.expect("8217 0001 10 0b01" + onWire + "0001 66 00")
+		if err := r.SetUnsubscribeProperty(UnsubscribeProperty{Shared: true, ShareName: "s", UserProperty: pairs}); err != nil {
+			t.Fatal(err)
+		}
+		r.Unsubscribe("f")
+		r.expect("a21d 0002 0e" + onWire + "000a 2473686172652f732f66")
+		r.Unsubscribe("f") // the property has been used up
+		r.expect("a206 0003 00 0001 66")
+		if err := r.SetDisconnectProperty(DisconnectProperty{UserProperty: pairs}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Disconnect(); err != nil {
+			t.Fatal(err)
+		}
+		r.expect("e010 00 0e" + onWire)
+	})
+}
+
+// TestPropertyUsedUp: a property counts for the first packet that is built, also where that cannot be sent.
+func TestPropertyUsedUp(t *testing.T) {
+	t.Parallel()
+	inRig(t, options{config: v5Client}, func(r *rig) {
+		if err := r.SetSubscribeProperty(SubscribeProperty{SubscriptionID: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Subscribe("", 0); got != Failure || r.v5.subscribe == nil {
+			t.Errorf("without a filter: %d, property %v", got, r.v5.subscribe)
+		}
+		defer r.lock()() // so that the task does not see the end of the connection first
+		if err := r.transport.(*socket).conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		inHandler := &Client{client: r.client, inHandler: true}
+		if got := inHandler.Subscribe("f", 0); got != Failure || r.v5.subscribe != nil {
+			t.Errorf("without a connection: %d, property %v", got, r.v5.subscribe)
+		}
+	})
+}
+
+// TestUserPropertyList: the calls on a list of user properties.
+func TestUserPropertyList(t *testing.T) {
+	t.Parallel()
+	var list UserProperties
+	if err := list.Set(); !errors.Is(err, ErrFail) || list != nil {
+		t.Errorf("a list of nothing: %v, %v", list, err)
+	}
+	if _, err := list.Get(1); !errors.Is(err, ErrFail) || list.Count() != 0 {
+		t.Errorf("reading no list: %v", err)
+	}
+	for _, p := range []UserProperty{{"a", "1"}, {"b\x00c", "2"}} {
+		if err := list.Set(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := list.Get(5); err != nil || !slices.Equal(got, []UserProperty{{"a", "1"}, {"b", "2"}}) || list.Count() != 2 {
+		t.Errorf("the list is %v: %v", got, err)
+	}
+	if got, err := list.Get(1); err != nil || len(got) != 1 {
+		t.Errorf("the first of the list is %v: %v", got, err)
+	}
+	if _, err := list.Get(0); !errors.Is(err, ErrFail) {
+		t.Errorf("no room: %v", err)
+	}
+	for list.Count() != 0 {
+		_ = list.Set(UserProperty{})
+	}
+	if len(list) != 256 {
+		t.Errorf("a count of eight bits comes round at %d", len(list))
+	}
+	if list.Delete(); list != nil {
+		t.Errorf("deleted, the list is %v", list)
+	}
 }
 
 func TestDisconnectProperties(t *testing.T) {
@@ -96,10 +218,11 @@ func TestPropertiesNeedV5(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, err := range map[string]error{
-		"connect":    c.SetConnectProperty(ConnectProperty{}),
-		"publish":    c.SetPublishProperty(PublishProperty{}),
-		"subscribe":  c.SetSubscribeProperty(SubscribeProperty{}),
-		"disconnect": c.SetDisconnectProperty(DisconnectProperty{}),
+		"connect":     c.SetConnectProperty(ConnectProperty{}),
+		"publish":     c.SetPublishProperty(PublishProperty{}),
+		"subscribe":   c.SetSubscribeProperty(SubscribeProperty{}),
+		"unsubscribe": c.SetUnsubscribeProperty(UnsubscribeProperty{}),
+		"disconnect":  c.SetDisconnectProperty(DisconnectProperty{}),
 	} {
 		if !errors.Is(err, ErrFail) {
 			t.Errorf("%s properties on a client of 3.1.1: %v", what, err)
@@ -167,16 +290,17 @@ func TestReceiveV5(t *testing.T) {
 		want   string
 		answer string
 	}{
-		"QoS 1":                   {"3208 0001 74 1122 00 7061", `data("t",4386,2@0/2)`, "4004 1122 0000"},
-		"QoS 2":                   {"3407 0001 74 1122 00 70 6202 1122", `data("t",4386,1@0/1)`, "5004 1122 0000|7004 1122 0000"},
-		"alias set and used":      {"3007 0001 74 03 230001 3006 0000 03 230001", `data("t",0,0@0/0) data("t",0,0@0/0)`, ""},
-		"alias unknown":           {"3006 0000 03 230001", "disconnected", ""},
-		"alias above the maximum": {"3007 0001 74 03 230003", "disconnected", ""},
-		"unknown property":        {"3006 0001 74 02 7f00", "disconnected", ""},
-		"property cut short":      {"3006 0001 74 02 0200", "disconnected", ""},
-		"properties too long":     {"3004 0001 74 0a", "disconnected", ""},
-		"no properties":           {"3003 0001 74", "disconnected", ""},
-		"empty topic":             {"3003 0000 00", `data("",0,0@0/0)`, ""},
+		"QoS 1":                     {"3208 0001 74 1122 00 7061", `data("t",4386,2@0/2)`, "4004 1122 0000"},
+		"QoS 2":                     {"3407 0001 74 1122 00 70 6202 1122", `data("t",4386,1@0/1)`, "5004 1122 0000|7004 1122 0000"},
+		"alias set and used":        {"3007 0001 74 03 230001 3006 0000 03 230001", `data("t",0,0@0/0) data("t",0,0@0/0)`, ""},
+		"alias unknown":             {"3006 0000 03 230001", "disconnected", ""},
+		"alias above the maximum":   {"3007 0001 74 03 230003", "disconnected", ""},
+		"unknown property":          {"3006 0001 74 02 7f00", "disconnected", ""},
+		"property cut short":        {"3006 0001 74 02 0200", "disconnected", ""},
+		"properties too long":       {"3004 0001 74 0a", "disconnected", ""},
+		"no properties":             {"3003 0001 74", "disconnected", ""},
+		"correlation data too long": {"3009 0001 74 05 09 0064 6161", "data(\"t\",0,-98@0/-98)", ""},
+		"empty topic":               {"3003 0000 00", `data("",0,0@0/0)`, ""},
 		"fragments": {"3250 0001 74 1122 00" + strings.Repeat("70", 74),
 			`data("t",4386,56@0/74) data("",4386,18@56/74)`, "4004 1122 0000"},
 		"server DISCONNECT": {"e0028b00", "disconnected", ""},

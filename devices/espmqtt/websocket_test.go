@@ -2,6 +2,7 @@ package espmqtt
 
 import (
 	"bytes"
+	"cmp"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -14,30 +15,36 @@ func overWS(t *testing.T, answer string, run func(*rig), without ...Quirk) {
 	t.Helper()
 	config := func(c *Config) { c.Broker.Address.URI = text("ws://10.0.0.1:1883/mqtt?x=1") }
 	inRig(t, options{config: config, stay: true, behaviour: Behaviour{Without: without}}, func(r *rig) {
-		if err := r.Start(); err != nil {
-			t.Fatal(err)
-		}
-		conn, err := r.listener.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.conn = conn
-		buffer := make([]byte, 2048)
-		n, err := conn.Read(buffer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		request := string(buffer[:n])
-		_, key, _ := strings.Cut(request, "Sec-WebSocket-Key: ")
-		key, _, _ = strings.Cut(key, "\r\n")
-		want := "GET /mqtt?x=1 HTTP/1.1\r\nConnection: Upgrade\r\nHost: 10.0.0.1:1883\r\nUser-Agent: ESP32 Websocket Client\r\n" +
-			"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + "\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
-		if request != want || len(key) != 24 {
-			t.Fatalf("the request is\n%s, not\n%s", request, want)
-		}
-		r.sendRaw([]byte(strings.ReplaceAll(answer, "ACCEPT", acceptFor(key))))
+		r.upgrade(answer)
 		run(r)
 	})
+}
+
+// upgrade starts the client and answers its request for a WebSocket; ACCEPT in the answer is the right header's value.
+func (r *rig) upgrade(answer string) {
+	r.t.Helper()
+	if err := r.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	conn, err := r.listener.Accept()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.conn = conn
+	buffer := make([]byte, 2048)
+	n, err := conn.Read(buffer)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	request := string(buffer[:n])
+	_, key, _ := strings.Cut(request, "Sec-WebSocket-Key: ")
+	key, _, _ = strings.Cut(key, "\r\n")
+	want := "GET " + cmp.Or(r.settings.path, "/") + " HTTP/1.1\r\nConnection: Upgrade\r\nHost: 10.0.0.1:1883\r\nUser-Agent: ESP32 Websocket Client\r\n" +
+		"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + key + "\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
+	if request != want || len(key) != 24 {
+		r.t.Fatalf("the request is\n%s, not\n%s", request, want)
+	}
+	r.sendRaw([]byte(strings.ReplaceAll(answer, "ACCEPT", acceptFor(key))))
 }
 
 // TestUpgrade: one header decides, and the status only where it redirects.

@@ -30,6 +30,10 @@ type Options struct {
 	Signer           crypto.Signer
 	UseSecureElement bool // no ESP-IDF of today has it: an error in the log, and settings go missing (ESP-TLS-03)
 
+	// Strict ends an attempt to connect where a setting cannot be had in the build, other than esp-mqtt, which goes on
+	// without it and what is behind it (ESP-QRK-50).
+	Strict bool
+
 	Build Build
 	Log   Log // may be nil
 }
@@ -64,9 +68,9 @@ func (o *Options) log(level byte, tag, text string) {
 func present(data []byte) bool { return len(data) > 0 && string(data) != "NULL" }
 
 // applied gives the settings that reach the transport. They are handed over one by one; the first that the build cannot
-// do stops the rest, and the connection is tried with what there is by then (ESP-TLS-03).
-func (o Options) applied() Options {
-	a := Options{Build: o.Build, Log: o.Log}
+// do stops the rest, and the connection is tried with what there is by then (ESP-TLS-03). Complete says that none did.
+func (o Options) applied() (a Options, complete bool) {
+	a = Options{Build: o.Build, Log: o.Log}
 	const tag = "mqtt_client"
 
 	switch { // one kind of verification only
@@ -74,7 +78,7 @@ func (o Options) applied() Options {
 		a.UseGlobalCAStore, a.GlobalCAStore = true, o.GlobalCAStore
 	case o.UseBundle && o.Build.NoCertificateBundle:
 		o.log('E', tag, "Certificate bundle is not enabled for mbedTLS in menuconfig")
-		return a
+		return a, false
 	case o.UseBundle:
 		a.UseBundle, a.Bundle = true, o.Bundle
 	case present(o.CA):
@@ -85,7 +89,7 @@ func (o Options) applied() Options {
 		if o.Build.NoPSK {
 			o.log('E', tag, "PSK authentication configured but not enabled in menuconfig: "+
 				"Please enable ESP_TLS_PSK_VERIFICATION option")
-			return a
+			return a, false
 		}
 		a.PSK = o.PSK
 	}
@@ -93,19 +97,19 @@ func (o Options) applied() Options {
 		if o.Build.NoALPN {
 			o.log('E', tag, "APLN configured but not enabled in menuconfig: "+
 				"Please enable MBEDTLS_SSL_ALPN or WOLFSSL_HAVE_ALPN option")
-			return a
+			return a, false
 		}
 		a.ALPN = o.ALPN
 	}
 	a.SkipCommonNameCheck, a.CommonName = o.SkipCommonNameCheck, o.CommonName
 	if o.UseSecureElement {
 		o.log('E', tag, "Secure element not enabled for esp-tls in menuconfig")
-		return a
+		return a, false
 	}
 	if o.Signer != nil {
 		if o.Build.NoDigitalSignature {
 			o.log('E', tag, "Digital Signature not enabled for esp-tls in menuconfig")
-			return a
+			return a, false
 		}
 		a.Signer = o.Signer
 	}
@@ -116,5 +120,5 @@ func (o Options) applied() Options {
 		a.ClientKey = o.ClientKey
 	}
 	a.ClientKeyPassword = o.ClientKeyPassword
-	return a
+	return a, true
 }

@@ -27,8 +27,12 @@ const maximumRecord = 4096
 // where conn has one. A write that its deadline interrupts spoils the connection for further writes, other than on a
 // board.
 func Connect(ctx context.Context, conn net.Conn, host string, options Options) (net.Conn, error) {
-	o := options.applied()
-	secured, err := dialTLS(ctx, conn, host, &o)
+	o, complete := options.applied()
+	var secured net.Conn
+	err := &Error{LastError: CodeSetup, Err: errors.New("a setting is not in the build; the log has which")}
+	if complete || !options.Strict {
+		secured, err = dialTLS(ctx, conn, host, &o)
+	}
 	if err == nil {
 		return secured, nil
 	}

@@ -166,7 +166,7 @@ func (p *player) blob(text json.RawMessage) string {
 // The lines of the console that belong on a trace.
 var (
 	eventLine = regexp.MustCompile(`[IWE] \(\d+\) (?:mqtt_conformance|mqtthil): (.*)`)
-	keptText  = regexp.MustCompile(`MQTT_EVENT|ERROR type|Publish requested|Publish failed|Subscribe requested|` +
+	keptText  = regexp.MustCompile(`MQTT_EVENT|MQTT_USER_EVENT|ERROR type|Publish requested|Publish failed|Subscribe requested|` +
 		`Subscribe failed|Unsubscribe|DISCONNECT_REASON|DATA_PROP|CONNACK_USER|OUTBOX|Failed|client not init|` +
 		`Mqtt client (started|stopped)|will reconnect`)
 )

@@ -15,6 +15,7 @@ type Run struct {
 	Device   string   `json:"device"`         // the device under test, such as emulated esp-mqtt
 	Time     string   `json:"time"`           // virtual or real
 	Defects  []string `json:"defects"`        // planted in an emulated device; nil where that is unknown, empty for none
+	Quirks   []string `json:"without_quirks"` // switched off in an emulated device; nil and empty as for Defects
 	Profiles []string `json:"profiles"`       // the demands that the device was held to, such as mqtt-3.1.1; nil if unknown
 	Seed     *int64   `json:"seed,omitempty"` // nil where it is unknown
 
