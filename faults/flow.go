@@ -26,6 +26,7 @@ type flow struct {
 
 	// For who reads the source.
 	in       input
+	splicer  *splicer         // nil where the system cannot do that
 	first    bool             // the next packet must be a CONNECT
 	foreign  string           // why the stream is no MQTT from here on; empty as long as it is
 	rest     int              // bytes to come of the packet that the input is inside of
@@ -71,7 +72,7 @@ const lateBytes = queueBytes
 func (f *flow) takeIn() {
 	defer close(f.readDone)
 	for {
-		n, err := f.in.fill()
+		n, err := f.fill()
 		f.traffic.received.Add(uint64(n))
 		if reason := f.link.foreign.Load(); reason != nil && f.foreign == "" {
 			f.foreign = "the device's stream: " + *reason
@@ -91,23 +92,114 @@ func (f *flow) takeIn() {
 	}
 }
 
-// process takes all that is pending, but for the beginning of a packet that somebody wants to see whole.
-func (f *flow) process() {
-	in := &f.in
-	for in.start < in.end {
-		switch {
-		case f.rest > 0:
-			f.carryOn(min(f.rest, in.end-in.start))
-		case f.foreign != "":
-			f.arriveRaw(f.foreign)
-		default:
-			if !f.begin() {
-				f.flush()
-				return
+// spliceFrom is how many bytes have to be on their way, at least, for that it pays to relay them without looking at them.
+const spliceFrom = 128 << 10
+
+// fill takes in what comes next; bytes that nobody is to see it relays at once.
+func (f *flow) fill() (int, error) {
+	limit := f.rest
+	if f.link.proxy.options.Unread {
+		limit = 1 << 20
+	}
+	if f.splicer == nil || limit < spliceFrom || f.in.start < f.in.end || f.fate != (fate{}) || f.stopped ||
+		f.paths.Load() != nil {
+		return f.in.fill()
+	}
+	n, err := f.splicer.take(limit)
+	if n == 0 {
+		return 0, err
+	}
+	if f.rest > 0 {
+		if f.rest -= n; f.rest == 0 {
+			f.counts++
+			if f.tail != nil {
+				f.exits = append(f.exits, *f.tail)
 			}
 		}
 	}
+	f.handSpliced(n)
+	f.counts, f.exits = 0, f.exits[:0]
+	return n, err
+}
+
+// handSpliced is hand for bytes that the splicer has taken in.
+func (f *flow) handSpliced(n int) {
+	if f.paths.Load() == nil && f.queue.claim() {
+		if f.glued == nil {
+			if err := f.sendSpliced(n); err != nil {
+				f.sinkFailed(err)
+			}
+		} else if data, err := f.splicer.bytes(); err == nil {
+			f.handOver(delivery{data: data, exits: f.exits, counts: f.counts})
+		}
+		if f.queue.giveBack() {
+			f.link.sendFIN(f) // unless the link ended otherwise
+		}
+		return
+	}
+	if data, err := f.splicer.bytes(); err == nil {
+		f.hand(delivery{data: data, exits: f.exits, counts: f.counts})
+	}
+}
+
+// process takes all that is pending, but for the beginning of a packet that somebody wants to see whole.
+func (f *flow) process() {
+	in := &f.in
+	for enough := true; enough && in.start < in.end; {
+		switch {
+		case f.rest > 0:
+			f.carryOn(min(f.rest, in.end-in.start))
+		case f.link.proxy.options.Unread:
+			f.passing += in.end - in.start
+			in.start = in.end
+		case f.foreign != "":
+			f.arriveRaw(f.foreign)
+		default:
+			f.passUnwanted()
+			enough = f.rest > 0 || in.start == in.end || f.begin()
+		}
+	}
 	f.flush()
+}
+
+// passUnwanted passes packets on, as many as there are, up to one that somebody has to look into.
+func (f *flow) passUnwanted() {
+	if f.first || f.link.packets {
+		return
+	}
+	in, wanted := &f.in, f.wanted()
+	var seen [16]uint32
+	at, packets := in.start, 0
+	for at < in.end {
+		pending := in.buffer[at:in.end]
+		kind := pending[0] >> 4
+		size := 0
+		if len(pending) > 1 && pending[1] < 0x80 && kind != 0 { // most packets
+			size = 2 + int(pending[1])
+		} else {
+			size, _ = frame(pending, false)
+		}
+		if size == 0 || wanted&(1<<kind) != 0 {
+			break
+		}
+		seen[kind]++
+		packets++
+		if at += size; at > in.end {
+			f.rest, f.fate, f.tail = at-in.end, fate{}, nil
+			at = in.end
+			packets-- // which ends later
+			f.nth++
+		}
+	}
+	f.nth += packets
+	f.counts += packets
+	f.passing += at - in.start
+	in.start = at
+	for kind, n := range seen {
+		if n > 0 {
+			f.traffic.packets[kind].Add(uint64(n))
+		}
+	}
 }
 
 // begin takes a packet, or begins to. It is false where that has to wait for more bytes.
@@ -118,14 +210,14 @@ func (f *flow) begin() bool {
 	case reason != "":
 		f.foreign = reason
 		if f.first {
-			f.link.foreign.Store(&reason)
+			f.link.foreign.Store(&f.foreign)
 		}
 		return true
 	case size == 0:
 		return false
 	}
 	kind := PacketType(pending[0] >> 4)
-	wanted := f.wants(kind)
+	wanted := f.link.packets || f.wanted()&(1<<kind) != 0
 	if wanted && len(pending) < size && (size <= largestPacket || len(pending) < headBytes) {
 		return false
 	}
@@ -143,10 +235,13 @@ func (f *flow) begin() bool {
 	return true
 }
 
-// wants says whether anybody has to look into packets of that type.
-func (f *flow) wants(kind PacketType) bool {
-	return f.link.packets || f.link.rules.wanted[f.direction].Load()&(1<<kind) != 0 ||
-		kind == CONNECT || kind == CONNACK || kind == PUBLISH && f.aliasing.Load()
+// wanted is a bit for each type of packets that somebody has to look into, the record left aside.
+func (f *flow) wanted() uint32 {
+	wanted := f.link.rules.wanted[f.direction].Load() | 1<<CONNECT | 1<<CONNACK
+	if f.aliasing.Load() {
+		wanted |= 1 << PUBLISH
+	}
+	return wanted
 }
 
 // arrive deals with a packet of that many bytes, of which data is all, or the beginning where it is too large to be held.
@@ -361,6 +456,16 @@ func (f *flow) send(data []byte, exits []timeline.Event) error {
 	}
 	f.traffic.sent.Add(uint64(len(data)))
 	return f.sink.write(data)
+}
+
+// sendSpliced is send for bytes that the splicer has taken in.
+func (f *flow) sendSpliced(n int) error {
+	if !f.link.recordExits(f, f.exits) {
+		_, err := f.splicer.bytes()
+		return err
+	}
+	f.traffic.sent.Add(uint64(n))
+	return f.sink.writeBy(f.splicer.give)
 }
 
 // sourceEnded tells the record and the sink how the stream ended, given the error of the last Read.

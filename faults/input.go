@@ -7,12 +7,23 @@ import (
 	"syscall"
 )
 
+// Sizes of buffers. The largest is for a connection on which much comes, for a system call costs as much as a copy of many
+// kilobytes.
 const (
-	largeBuffer = 64 << 10
-	smallBuffer = 4 << 10
+	largestBuffer = 256 << 10
+	largeBuffer   = 32 << 10
+	smallBuffer   = 4 << 10
 )
 
-var buffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
+// Buffers that nobody uses.
+var (
+	largestBuffers = newPool(largestBuffer)
+	largeBuffers   = newPool(largeBuffer)
+)
+
+func newPool(size int) *sync.Pool {
+	return &sync.Pool{New: func() any { b := make([]byte, size); return &b }}
+}
 
 // input reads a connection into a buffer. While nothing has come it holds no buffer, where the system can tell it that
 // something has; so a connection that is idle costs next to nothing.
@@ -21,9 +32,10 @@ type input struct {
 	raw  syscall.RawConn // nil where the connection is none of the system's
 
 	buffer     []byte
-	pooled     *[largeBuffer]byte // the buffer, where it is one of the pool's
-	start, end int                // of what has come and was not taken
-	filled     bool               // the last read took all the room
+	pooled     *[]byte    // the buffer, where it is one of a pool's
+	pool       *sync.Pool // that it is of
+	start, end int        // of what has come and was not taken
+	filled     bool       // the last read took all the room
 
 	// For attempt, which is attempted.
 	attempted func(uintptr) bool
@@ -82,20 +94,26 @@ func (in *input) attempt(fd uintptr) bool {
 func (in *input) makeRoom() {
 	in.giveUp()
 	switch pending := in.end - in.start; {
-	case in.buffer == nil && (in.raw != nil || in.filled):
-		in.pooled = buffers.Get().(*[largeBuffer]byte)
-		in.buffer, in.start, in.end = in.pooled[:], 0, 0
+	case in.buffer == nil && in.filled:
+		in.borrow(largestBuffers)
+	case in.buffer == nil && in.raw != nil:
+		in.borrow(largeBuffers)
 	case in.buffer == nil:
-		in.buffer, in.start, in.end = make([]byte, smallBuffer), 0, 0
+		in.buffer = make([]byte, smallBuffer)
 	case in.end == len(in.buffer) && in.start > len(in.buffer)/2:
 		copy(in.buffer, in.pending())
 		in.start, in.end = 0, pending
 	case in.end == len(in.buffer):
-		larger := make([]byte, 2*len(in.buffer))
+		larger := make([]byte, max(2*len(in.buffer), largeBuffer))
 		copy(larger, in.pending())
 		in.release()
 		in.buffer, in.start, in.end = larger, 0, pending
 	}
+}
+
+func (in *input) borrow(pool *sync.Pool) {
+	in.pool, in.pooled = pool, pool.Get().(*[]byte)
+	in.buffer = *in.pooled
 }
 
 // giveUp gives a buffer back in which nothing is. A small one it keeps, unless a larger one is called for.
@@ -111,7 +129,7 @@ func (in *input) giveUp() {
 
 func (in *input) release() {
 	if in.pooled != nil {
-		buffers.Put(in.pooled)
+		in.pool.Put(in.pooled)
 	}
-	in.buffer, in.pooled = nil, nil
+	in.buffer, in.pooled, in.pool = nil, nil, nil
 }

@@ -46,6 +46,7 @@ func newLink(proxy *Proxy, number int, device, broker *side) *link {
 	l.flows = [2]*flow{up, down}
 	for _, f := range l.flows {
 		f.in = newInput(f.source.conn)
+		f.splicer = newSplicer(f.source.conn, f.sink.conn)
 		f.readDone = make(chan struct{})
 		f.queue.handOn = f.handOn
 		f.queue.changed.L = &f.queue.mu

@@ -40,9 +40,17 @@ func newSide(conn net.Conn, from, toward timeline.Point) (*side, error) {
 }
 
 func (s *side) write(b []byte) error {
+	return s.writeBy(func() error {
+		_, err := s.conn.Write(b)
+		return err
+	})
+}
+
+// writeBy is write by other means.
+func (s *side) writeBy(write func() error) error {
 	s.writing <- struct{}{}
 	defer func() { <-s.writing }()
-	_, err := s.conn.Write(b)
+	err := write()
 	if errors.Is(err, syscall.ECONNRESET) {
 		s.wasRST = true
 	}
