@@ -17,18 +17,20 @@ import (
 
 // Environment of TestScenarios: what to run it against. Unset means the emulated device in virtual time.
 const (
-	deviceVariable = "MQTTHIL_DEVICE" // as --device of mqtthil run
-	timeVariable   = "MQTTHIL_TIME"   // virtual or real
-	listenVariable = "MQTTHIL_LISTEN" // as --listen of mqtthil run
-	defectVariable = "MQTTHIL_DEFECT" // a planted defect
-	labelsVariable = "MQTTHIL_LABELS" // a label filter
-	outVariable    = "MQTTHIL_OUT"    // folder for the records
+	deviceVariable  = "MQTTHIL_DEVICE"  // as --device of mqtthil run
+	consoleVariable = "MQTTHIL_CONSOLE" // as --console of mqtthil run
+	timeVariable    = "MQTTHIL_TIME"    // virtual or real
+	listenVariable  = "MQTTHIL_LISTEN"  // as --listen of mqtthil run
+	defectVariable  = "MQTTHIL_DEFECT"  // a planted defect
+	labelsVariable  = "MQTTHIL_LABELS"  // a label filter
+	outVariable     = "MQTTHIL_OUT"     // folder for the records
 )
 
 // TestScenarios plays the scenarios under go test.
 func TestScenarios(t *testing.T) {
 	options := harness.Options{
 		Device:      os.Getenv(deviceVariable),
+		Console:     os.Getenv(consoleVariable),
 		Time:        harness.TimeMode(os.Getenv(timeVariable)),
 		Listen:      os.Getenv(listenVariable),
 		LabelFilter: os.Getenv(labelsVariable),

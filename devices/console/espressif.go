@@ -1,4 +1,3 @@
-// Package console holds the languages that devices speak on their consoles: the dialects of package devices.
 package console
 
 import (
