@@ -14,8 +14,8 @@ type Dialect interface {
 type Talk interface {
 	// Prompt is what the console prints when it waits for a command, without a line end; empty where it prints none.
 	Prompt() string
-	// Awaited says in words what the console tells by that it waits for a command, and who does so, for messages.
-	Awaited() string
+	// Awaited says in words by what the console tells that it waits for a command, and why it may not do so.
+	Awaited() (what, hint string)
 	// Nudge is a line that makes a console which waits for a command say so once more, whatever stands typed on it.
 	Nudge() string
 	// Command is the line to type for a request, without its end.

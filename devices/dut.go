@@ -176,7 +176,8 @@ func (d *DUT) awaitBoot(from int) {
 // mustPrompt fails where the console has not come to life.
 func (d *DUT) mustPrompt(err error) {
 	if errors.Is(err, ErrNoAnswer) {
-		err = fmt.Errorf("%w: %s printed no %s within %v", ErrPort, d.port, d.talk.Awaited(), d.options.BootTimeout)
+		what, hint := d.talk.Awaited()
+		err = fmt.Errorf("%w: %s printed no %s within %v (%s)", ErrPort, d.port, what, d.options.BootTimeout, hint)
 	}
 	if err != nil {
 		d.options.Fail(err)
@@ -206,13 +207,14 @@ func (d *DUT) awaitPrompt(from int, within time.Duration, fits func(timeline.Dev
 func (d *DUT) Reset() {
 	e := d.record.Append(timeline.Event{Kind: timeline.KindReset, Text: "reset by the bench"})
 	err := errors.ErrUnsupported
+	expected := d.expected.Load()
 	if resetter, ok := d.port.(port.Resetter); ok {
 		d.expected.Store(true)
 		err = resetter.Reset(d.ctx)
 	}
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
-		d.expected.Store(false)
+		d.expected.Store(expected) // a board that was found booting is yet to say so
 		d.destroyInstead()
 	case err != nil:
 		d.options.Fail(fmt.Errorf("%w: %w", ErrPort, err))
@@ -230,6 +232,7 @@ func (d *DUT) destroyInstead() {
 		d.options.Fail(err)
 	}
 	d.mustPrompt(d.awaitPrompt(typed.Seq+1, d.options.BootTimeout, isPrompt))
+	d.expected.Store(false)
 	d.busy = 0
 	d.Destroy()
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mqtthil/devices/console"
 	"mqtthil/devices/espmqtt"
 	"mqtthil/harness"
 	"mqtthil/harness/requirement"
@@ -97,12 +98,32 @@ func scenarioDefects() []espmqtt.Defect {
 	return slices.DeleteFunc(espmqtt.Defects(), func(d espmqtt.Defect) bool { return d.Measure() != espmqtt.Scenarios })
 }
 
+// TestStubConsole plays all scenarios over mqtthil's own console.
+func TestStubConsole(t *testing.T) {
+	t.Parallel()
+	records, output, process := play(t, consoleVariable+"=stub")
+	if !process.Success() || len(records) != len(harness.List()) {
+		t.Fatalf("%d of %d scenarios ran:\n%s", len(records), len(harness.List()), output)
+	}
+	for _, events := range records {
+		if console := events[0].Scenario.Settings["console"]; console != "stub" {
+			t.Errorf("%s ran over the console %s", events[0].Scenario.Name, console)
+		}
+	}
+}
+
 // TestDefects plants each defect, and each scenario that names it has to fail, blame the device, and point at an event.
 func TestDefects(t *testing.T) {
+	for _, console := range console.Names() {
+		t.Run(console, func(t *testing.T) { testDefects(t, console) })
+	}
+}
+
+func testDefects(t *testing.T, console string) {
 	for _, defect := range scenarioDefects() {
 		t.Run(string(defect), func(t *testing.T) {
 			t.Parallel()
-			records, output, process := play(t,
+			records, output, process := play(t, consoleVariable+"="+console,
 				defectVariable+"="+string(defect), labelsVariable+"=defect: containsAny "+string(defect))
 			if process.Success() {
 				t.Errorf("the suite passed a client with the defect %s", defect)

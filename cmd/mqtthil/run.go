@@ -27,11 +27,12 @@ func runCommand() *cobra.Command {
 
 The device is the emulated ESP32 unless --device names another:
   emulated        the emulated ESP32 with its model of esp-mqtt
-  exec:COMMAND    a program that speaks the conformance console on its standard input and output
-  serial:PATH     a board on a serial port, running Espressif's MQTT conformance application
+  exec:COMMAND    a program that has its console on its standard input and output
+  serial:PATH     a board on a serial port
 
-A device with mqtthil's own firmware, or an emulated one, can speak the stub console (--console stub):
-numbered frames with a checksum, of which a damaged one is sent again.
+The console is that of Espressif's MQTT conformance application. With --console stub it is mqtthil's own:
+numbered frames with a checksum, of which a damaged one is sent again; firmware-stub/README.md
+describes both.
 
 The emulated device runs in virtual time, where minutes of keep alive take milliseconds, unless
 --time real asks for the wall clock, TCP and a pseudo-terminal. Any other device runs in real time.`,

@@ -32,8 +32,8 @@ func (Espressif) Close() {}
 func (Espressif) Prompt() string { return "mqtt> " }
 
 // Awaited is the prompt.
-func (e Espressif) Awaited() string {
-	return fmt.Sprintf("prompt %q (does it run the conformance application?)", e.Prompt())
+func (e Espressif) Awaited() (what, hint string) {
+	return fmt.Sprintf("prompt %q", e.Prompt()), "does it run the conformance application?"
 }
 
 // Nudge is an empty line: it ends what stands typed, and a prompt follows.

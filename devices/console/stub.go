@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"time"
@@ -27,7 +28,7 @@ const (
 	stubRepeat = time.Second
 	stubSeldom = 8 * time.Second
 	// stubAttempts bounds how often a frame is typed again at once, because the device says that it came damaged.
-	stubAttempts = 20
+	stubAttempts = 100
 )
 
 // Names of device events of the stub, beside those of the client, and those that every dialect has.
@@ -57,8 +58,8 @@ type stubTalk struct {
 	hurried bool          // it was typed again before its time
 	refused int           // how often the device has said that it came damaged
 
-	event uint32 // number of the event that comes next; 0 where the device has not said yet who it is
-	asked bool   // it was asked to send it again
+	event uint32      // number of the event that comes next; 0 where the device has not said yet who it is
+	asked *time.Timer // the device was asked to send it again, and will be asked once more; nil where it was not
 	parts strings.Builder
 
 	closed bool
@@ -71,14 +72,14 @@ func (*stubTalk) Prompt() string { return "" }
 func (*stubTalk) Nudge() string { return frame.Frame{Kind: frame.Who}.String() }
 
 // Awaited is what the device says of itself.
-func (t *stubTalk) Awaited() string {
+func (t *stubTalk) Awaited() (what, hint string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	who := "does it run mqtthil's firmware stub?"
+	hint = "does it run mqtthil's firmware stub?"
 	if t.version != 0 {
-		who = fmt.Sprintf("it speaks version %d of the protocol, this program speaks %d", t.version, stubProtocol)
+		hint = fmt.Sprintf("it speaks version %d of the protocol, this program speaks %d", t.version, stubProtocol)
 	}
-	return fmt.Sprintf("frame %s (%s)", ready, who)
+	return "frame " + ready, hint
 }
 
 // Close ends the repetitions.
@@ -87,6 +88,7 @@ func (t *stubTalk) Close() {
 	defer t.mu.Unlock()
 	t.closed = true
 	t.forget()
+	t.got(t.event)
 }
 
 // Command is the first frame of a request. The others are typed when the device has taken it.
@@ -185,7 +187,8 @@ func (t *stubTalk) Parse(line string) (events []timeline.Device) {
 	texts := strings.Split(line, frame.Start)
 	if boot, ok := parseReset(texts[0]); ok {
 		t.forget()
-		t.booting, t.event = true, 0
+		t.got(0)
+		t.booting = true
 		events = append(events, boot)
 	}
 	for _, text := range texts[1:] {
@@ -209,16 +212,44 @@ func (t *stubTalk) damaged(err error) timeline.Device {
 	return timeline.Device{Name: damaged, Reply: true, Fields: map[string]string{"text": err.Error()}}
 }
 
-// askAgain asks for the event that comes next, or, where that is not known, for who the device is. It does so once.
+// askAgain asks for the event that comes next, or, where that is not known, for who the device is. It does so from time
+// to time until it is answered.
 func (t *stubTalk) askAgain() {
-	switch {
-	case t.event == 0:
+	if t.asked != nil || t.closed {
+		return
+	}
+	t.ask()
+	var asked *time.Timer
+	asked = time.AfterFunc(stubRepeat, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.asked == asked {
+			t.ask()
+			asked.Reset(stubRepeat)
+		}
+	})
+	t.asked = asked
+}
+
+func (t *stubTalk) ask() {
+	if t.event == 0 {
 		t.typing(t.Nudge())
-	case !t.asked:
-		t.asked = true
-		t.typing(frame.Frame{Kind: frame.Again, Number: t.event}.String())
+		return
+	}
+	t.typing(frame.Frame{Kind: frame.Again, Number: t.event}.String())
+}
+
+// got says which event comes next; 0 where that is not known any more. Nothing is asked for any longer.
+func (t *stubTalk) got(next uint32) {
+	t.event = next
+	if t.asked != nil {
+		t.asked.Stop()
+		t.asked = nil
 	}
 }
+
+// sayGot says which events have come.
+func (t *stubTalk) sayGot() { t.typing(frame.Frame{Kind: frame.Got, Number: t.event - 1}.String()) }
 
 // take takes a frame. Kinds that it does not know are none of its business: an echo, or those of a later version.
 func (t *stubTalk) take(f frame.Frame) []timeline.Device {
@@ -311,6 +342,11 @@ type identity struct {
 	Repeat  int    `json:"repeat"`
 }
 
+// valid says whether the protocol can go on from there.
+func (w *identity) valid() bool {
+	return w.Nonce != "" && w.Event > 0 && w.Event < math.MaxInt32 && w.Command < math.MaxInt32
+}
+
 // ready takes who the device is. It says so when it boots, until it is answered, and when it is asked or has been given
 // something that does not fit its count.
 func (t *stubTalk) ready(f frame.Frame) (events []timeline.Device) {
@@ -319,7 +355,7 @@ func (t *stubTalk) ready(f frame.Frame) (events []timeline.Device) {
 		t.version = f.Number
 		return nil
 	}
-	if err := json.Unmarshal([]byte(f.Body), &who); err != nil || who.Event == 0 || who.Nonce == "" {
+	if err := json.Unmarshal([]byte(f.Body), &who); err != nil || !who.valid() {
 		return []timeline.Device{{Name: damaged, Reply: true, Fields: map[string]string{"text": fmt.Sprintf("%s: %q", ready, f.Body)}}}
 	}
 	if who.Nonce == t.nonce && t.event > 0 {
@@ -333,16 +369,17 @@ func (t *stubTalk) ready(f frame.Frame) (events []timeline.Device) {
 	}
 	t.nonce, t.booting = who.Nonce, false
 	t.limit = min(who.Frame, frame.Limit)
-	t.last, t.event, t.asked = who.Command, who.Event, false
+	t.last = who.Command
+	t.got(who.Event)
 	t.parts.Reset()
-	t.got()
+	t.sayGot()
 	return append(events, timeline.Device{Name: ready, Reply: true, Fields: scalars(f.Body)},
 		timeline.Device{Name: devices.Prompt, Reply: true})
 }
 
 // readyAgain holds the device's counts against the bench's.
 func (t *stubTalk) readyAgain(who identity) []timeline.Device {
-	t.got()
+	t.sayGot()
 	if who.Event > t.event {
 		t.askAgain()
 	}
@@ -363,9 +400,6 @@ func (t *stubTalk) readyAgain(who identity) []timeline.Device {
 	return nil
 }
 
-// got says which events have come.
-func (t *stubTalk) got() { t.typing(frame.Frame{Kind: frame.Got, Number: t.event - 1}.String()) }
-
 // arrived takes a frame of an event, if it is the next one.
 func (t *stubTalk) arrived(f frame.Frame) []timeline.Device {
 	switch {
@@ -373,21 +407,21 @@ func (t *stubTalk) arrived(f frame.Frame) []timeline.Device {
 		t.askAgain()
 		return nil
 	case f.Number < t.event:
-		t.got()
+		t.sayGot()
 		return nil
 	case isLost(f.Body):
 		events := []timeline.Device{{Name: lost, Reply: true,
 			Fields: map[string]string{"from": fmt.Sprint(t.event), "to": fmt.Sprint(f.Number)}}}
-		t.event, t.asked = f.Number+1, false
+		t.got(f.Number + 1)
 		t.parts.Reset()
-		t.got()
+		t.sayGot()
 		return events
 	case f.Number > t.event:
 		t.askAgain()
 		return nil
 	}
-	t.event, t.asked = f.Number+1, false
-	t.got()
+	t.got(f.Number + 1)
+	t.sayGot()
 	if t.parts.WriteString(f.Body); f.More {
 		return nil
 	}
