@@ -332,6 +332,10 @@ func TestStubBoots(t *testing.T) {
 		line, _ := r.Command(devices.Request{Action: devices.ActionStart})
 		expect(t, "a command after that", bare(line), `CMD 1 {"do":"start"}`)
 
+		expect(t, "a part", r.prints(frame.Frame{Kind: frame.Event, More: true, Number: 1, Body: `{"ev`}.String()), "")
+		expect(t, "and then no other", r.boots("d"), "BOOT HIL-READY PROMPT")
+		expect(t, "an event of its own", r.says(frame.Event, 1, `{"event":"E"}`), "E")
+
 		late := talkStub() // comes to a board that has been running
 		defer late.Close()
 		expect(t, "running board", late.says(frame.Ready, 1, readyBody("a", 17, 30, 4)), "HIL-READY PROMPT")

@@ -174,6 +174,22 @@ func TestStubREADME(t *testing.T) {
 	})
 }
 
+// TestStubREADMEIsWhole: the page names every command.
+func TestStubREADMEIsWhole(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../firmware-stub/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, commands, _ := strings.Cut(string(page), "| `do` |")
+	commands, _, _ = strings.Cut(commands, "\n\n")
+	for name := range stubCommands {
+		if !strings.Contains(commands, "`"+name+"`") {
+			t.Errorf("it does not name %s", name)
+		}
+	}
+}
+
 // TestStubBadFrames: every damage is told, and changes nothing.
 func TestStubBadFrames(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
@@ -478,6 +494,9 @@ func TestStubRepeats(t *testing.T) {
 		if got := next(); got != 3 {
 			t.Errorf("event %d comes, although 3 was asked for", got)
 		}
+		if got := next(); got != 3 {
+			t.Errorf("event %d comes again, although what was before 3 has come", got)
+		}
 		s.number++
 		s.typesFrame(frame.Command, s.number, `{"do":"destroy"}`)
 		s.expectFrame(frame.Result)
@@ -750,6 +769,24 @@ func FuzzStub(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestStubLinkParts: of an event in parts, those are sent again that are asked for; and a board that nobody listened to
+// waits again when somebody does.
+func TestStubLinkParts(t *testing.T) {
+	t.Parallel()
+	l := newTestLink()
+	l.gone = true
+	l.keep(frame.Split(frame.Event, 1, strings.Repeat("x", 2500), frame.Limit))
+	l.power.board.uart.pending.Reset()
+	l.receive(stubLine{text: strings.TrimPrefix(frame.Frame{Kind: frame.Again, Number: 2}.String(), frame.Start), frame: true})
+	var got []string
+	for line := range strings.SplitSeq(strings.TrimSuffix(l.power.board.uart.pending.String(), "\r\n"), "\r\n") {
+		got = append(got, line[1:7])
+	}
+	if !slices.Equal(got, []string{"EVT+ 2", "EVT 3 "}) || l.gone {
+		t.Errorf("sent again: %q; gone: %t", got, l.gone)
+	}
 }
 
 // newTestLink is a link whose board does not run: what it says stays in the UART, as far as that has room.
