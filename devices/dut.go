@@ -50,7 +50,7 @@ type Options struct {
 // only Close may be called at any time.
 type DUT struct {
 	port    port.Port
-	dialect Dialect
+	talk    Talk
 	record  *timeline.Recorder
 	options Options
 	ctx     context.Context
@@ -64,6 +64,9 @@ type DUT struct {
 	banner   atomic.Bool            // the board says when it boots
 	expected atomic.Bool            // the next boot is the bench's doing
 	closing  atomic.Bool
+	typist   typist
+
+	writing chan struct{} // held by who types; a channel, so that a wait for it is one that virtual time can see
 
 	ended chan struct{} // closed when nothing more comes from the port
 	lost  error         // why; set before ended is closed
@@ -84,7 +87,9 @@ func Open(ctx context.Context, p port.Port, dialect Dialect, record *timeline.Re
 	if options.Fail == nil {
 		options.Fail = func(err error) { panic(err) }
 	}
-	d := &DUT{port: p, dialect: dialect, record: record, options: options, ctx: ctx, prompts: true, ended: make(chan struct{})}
+	d := &DUT{port: p, record: record, options: options, ctx: ctx, prompts: true, ended: make(chan struct{}),
+		writing: make(chan struct{}, 1)}
+	d.talk = dialect.Talk(d.typeLater)
 	d.expected.Store(true)
 	go d.read()
 	return d
@@ -93,6 +98,7 @@ func Open(ctx context.Context, p port.Port, dialect Dialect, record *timeline.Re
 // Close closes the port and returns when nothing more comes from it.
 func (d *DUT) Close() error {
 	d.closing.Store(true)
+	d.talk.Close()
 	err := d.port.Close()
 	<-d.ended
 	if err != nil {
@@ -104,7 +110,7 @@ func (d *DUT) Close() error {
 // read takes everything that comes from the console into the record.
 func (d *DUT) read() {
 	defer close(d.ended)
-	lines := splitter{prompt: d.dialect.Prompt()}
+	lines := splitter{prompt: d.talk.Prompt()}
 	buffer := make([]byte, 4096)
 	for {
 		n, err := d.port.Read(buffer)
@@ -130,7 +136,7 @@ func (d *DUT) read() {
 }
 
 func (d *DUT) line(line string) {
-	if line == d.dialect.Prompt() {
+	if line == d.talk.Prompt() {
 		d.record.Append(timeline.Event{Kind: timeline.KindDevice, Device: &timeline.Device{Name: Prompt, Reply: true}})
 		return
 	}
@@ -139,18 +145,16 @@ func (d *DUT) line(line string) {
 		d.echo.CompareAndSwap(typed, nil)
 		return // what the bench has typed is nothing that the device reports, whatever it looks like
 	}
-	device, ok := d.dialect.Parse(line)
-	if !ok {
-		return
-	}
-	if device.Name == Boot {
-		d.banner.Store(true)
-		if !d.expected.Swap(false) {
-			d.record.Append(timeline.Event{Kind: timeline.KindReset,
-				Text: fmt.Sprintf("%s: %s", UnwantedReset, device.Fields["text"])})
+	for _, device := range d.talk.Parse(line) {
+		if device.Name == Boot {
+			d.banner.Store(true)
+			if !d.expected.Swap(false) {
+				d.record.Append(timeline.Event{Kind: timeline.KindReset,
+					Text: fmt.Sprintf("%s: %s", UnwantedReset, device.Fields["text"])})
+			}
 		}
+		d.record.Append(timeline.Event{Kind: timeline.KindDevice, Device: &device})
 	}
-	d.record.Append(timeline.Event{Kind: timeline.KindDevice, Device: &device})
 }
 
 // AwaitBoot waits until the console has printed its first prompt.
@@ -172,8 +176,8 @@ func (d *DUT) awaitBoot(from int) {
 // mustPrompt fails where the console has not come to life.
 func (d *DUT) mustPrompt(err error) {
 	if errors.Is(err, ErrNoAnswer) {
-		err = fmt.Errorf("%w: %s printed no prompt %q within %v (does it run the conformance application?)",
-			ErrPort, d.port, d.dialect.Prompt(), d.options.BootTimeout)
+		what, hint := d.talk.Awaited()
+		err = fmt.Errorf("%w: %s printed no %s within %v (%s)", ErrPort, d.port, what, d.options.BootTimeout, hint)
 	}
 	if err != nil {
 		d.options.Fail(err)
@@ -203,13 +207,14 @@ func (d *DUT) awaitPrompt(from int, within time.Duration, fits func(timeline.Dev
 func (d *DUT) Reset() {
 	e := d.record.Append(timeline.Event{Kind: timeline.KindReset, Text: "reset by the bench"})
 	err := errors.ErrUnsupported
+	expected := d.expected.Load()
 	if resetter, ok := d.port.(port.Resetter); ok {
 		d.expected.Store(true)
 		err = resetter.Reset(d.ctx)
 	}
 	switch {
 	case errors.Is(err, errors.ErrUnsupported):
-		d.expected.Store(false)
+		d.expected.Store(expected) // a board that was found booting is yet to say so
 		d.destroyInstead()
 	case err != nil:
 		d.options.Fail(fmt.Errorf("%w: %w", ErrPort, err))
@@ -218,16 +223,16 @@ func (d *DUT) Reset() {
 	}
 }
 
-// destroyInstead brings a board that cannot be reset to where it has no client, whatever it has been doing: an empty
-// line ends what may stand typed on the console, and shows a fresh prompt.
+// destroyInstead brings a board that cannot be reset to where it has no client, whatever it has been doing.
 func (d *DUT) destroyInstead() {
 	d.record.Append(timeline.Event{Kind: timeline.KindHarness,
 		Text: fmt.Sprintf("%s cannot reset its board: the client is destroyed instead", d.port)})
-	typed, err := d.enter("")
+	typed, err := d.enter(d.talk.Nudge())
 	if err != nil {
 		d.options.Fail(err)
 	}
 	d.mustPrompt(d.awaitPrompt(typed.Seq+1, d.options.BootTimeout, isPrompt))
+	d.expected.Store(false)
 	d.busy = 0
 	d.Destroy()
 }
@@ -320,15 +325,15 @@ func (d *DUT) Do(r Request) (Result, error) {
 }
 
 func (d *DUT) do(r Request) (Result, error) {
-	line, err := d.dialect.Command(r)
-	if err != nil {
-		return Result{}, err
-	}
 	if d.busy > 0 { // what the command before says in the end must not be taken for the answer to this one
 		if err := d.awaitPrompt(d.busy, d.options.AnswerTimeout, isPrompt); err != nil {
 			return Result{}, fmt.Errorf("%s has not done with the command before within %v: %w", d.port, d.options.AnswerTimeout, err)
 		}
 		d.busy = 0
+	}
+	line, err := d.talk.Command(r)
+	if err != nil {
+		return Result{}, err
 	}
 	typed, err := d.enter(line)
 	if err != nil {
@@ -337,7 +342,7 @@ func (d *DUT) do(r Request) (Result, error) {
 	var result Result
 	answered, err := d.await(typed.Seq+1, d.options.AnswerTimeout, func(e timeline.Device) bool {
 		var done bool
-		result, done = d.dialect.Answer(r, e)
+		result, done = d.talk.Answer(r, e)
 		return done || e.Name == Boot
 	})
 	switch {
@@ -364,12 +369,28 @@ func (d *DUT) do(r Request) (Result, error) {
 func (d *DUT) enter(line string) (timeline.Event, error) {
 	echo := strings.ToValidUTF8(line, "\uFFFD")
 	d.echo.Store(&echo)
+	return d.write(line)
+}
+
+// write puts a line on the console, alone.
+func (d *DUT) write(line string) (timeline.Event, error) {
+	d.writing <- struct{}{}
+	defer func() { <-d.writing }()
 	data := []byte(line + "\n")
 	typed := d.record.Append(timeline.Event{Kind: timeline.KindConsoleOut, Data: data})
 	if _, err := d.port.Write(data); err != nil {
 		return typed, fmt.Errorf("%w: writing to %s: %w", ErrPort, d.port, err)
 	}
 	return typed, nil
+}
+
+// typeLater types a line as soon as the console takes it. That the console is lost, its reader finds out.
+func (d *DUT) typeLater(line string) {
+	d.typist.give(line, func(line string) {
+		if !d.closing.Load() {
+			_, _ = d.write(line)
+		}
+	})
 }
 
 // await waits for a device event from position from of the record on.

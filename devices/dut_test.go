@@ -565,6 +565,29 @@ func TestResetUnsupported(t *testing.T) {
 	})
 }
 
+// TestFoundBooting: a board that cannot be reset and boots when the bench comes has not been reset unasked. When it boots
+// again, it has.
+func TestFoundBooting(t *testing.T) {
+	inBothTimes(t, func(t *testing.T) {
+		r := open(t, usual, nil)
+		go func() {
+			<-r.typed
+			r.prints(banner + prompt)
+			r.answers("destroy", prompt, "start", banner+prompt)
+		}()
+		r.Reset()
+		if got := r.texts(timeline.KindReset); len(got) != 1 {
+			t.Errorf("the record says %q", got)
+		}
+		if err := failing(r.Start); !errors.Is(err, devices.ErrNoAnswer) {
+			t.Errorf("start: %v", err)
+		}
+		if got := r.texts(timeline.KindReset); len(got) != 2 || !strings.HasPrefix(got[1], devices.UnwantedReset) {
+			t.Errorf("the record says %q", got)
+		}
+	})
+}
+
 func TestResetUnsupportedAndSilent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

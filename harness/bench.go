@@ -12,7 +12,6 @@ import (
 
 	"mqtthil/broker"
 	"mqtthil/devices"
-	"mqtthil/devices/console"
 	"mqtthil/devices/emulator"
 	"mqtthil/devices/port"
 	"mqtthil/faults"
@@ -90,7 +89,12 @@ func (b *Bench) openDevice(network network) {
 		if uart, p, err = network.console(); err != nil {
 			b.infrastructure("making a console: %v", err)
 		}
-		board := emulator.New(uart, emulator.Options{Dial: network.dial, Behaviour: b.options.behaviour})
+		app, err := emulator.AppOf(b.options.Console)
+		if err != nil {
+			b.harness("%v", err)
+		}
+		board := emulator.New(uart, emulator.Options{Dial: network.dial, Behaviour: b.options.behaviour,
+			Firmware: emulator.Firmware{App: app.Name}})
 		p = emulatedPort{p, board}
 		ended := make(chan struct{})
 		run = func() {
@@ -106,14 +110,14 @@ func (b *Bench) openDevice(network network) {
 		if p, err = port.StartProcess(rest); err != nil {
 			b.infrastructure("%v", err)
 		}
-		options.PromptOptional, options.BootTimeout = true, 5*time.Second
+		options.PromptOptional, options.BootTimeout = b.options.Console == "espressif", 5*time.Second
 	case "serial":
 		if p, err = port.OpenSerial(rest); err != nil {
 			b.infrastructure("%v", err)
 		}
 	}
 	// The console is listened to before the board starts, or the first lines would be lost.
-	b.DUT = devices.Open(b.ctx, p, console.Espressif{}, b.Record, options)
+	b.DUT = devices.Open(b.ctx, p, b.options.dialect, b.Record, options)
 	b.closing(func() { _ = b.DUT.Close() })
 	run()
 	if kind == "serial" {

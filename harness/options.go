@@ -14,6 +14,8 @@ import (
 
 	ginkgotypes "github.com/onsi/ginkgo/v2/types"
 
+	"mqtthil/devices"
+	"mqtthil/devices/console"
 	"mqtthil/devices/espmqtt"
 	"mqtthil/harness/requirement"
 	"mqtthil/harness/timeline"
@@ -34,6 +36,7 @@ const Emulated = "emulated"
 // Options of a run. The zero value runs everything against the emulated device in virtual time.
 type Options struct {
 	Device        string   // emulated, exec:COMMAND or serial:PATH
+	Console       string   // the language of its console, one of console.Names; default espressif
 	Time          TimeMode // default: virtual for the emulated device, real for any other
 	Defects       []string // planted in the emulated device
 	WithoutQuirks []string // quirks that are switched off in the emulated device
@@ -51,6 +54,7 @@ type Options struct {
 	Started time.Time // default now
 
 	behaviour espmqtt.Behaviour // what WithoutQuirks and Defects come to
+	dialect   devices.Dialect   // what Console comes to
 
 	// wallBudget bounds a scenario in virtual time on the wall clock: one that takes longer runs without ever waiting.
 	wallBudget time.Duration
@@ -62,6 +66,9 @@ type Options struct {
 func (o Options) settle() (Options, error) {
 	if o.Device == "" {
 		o.Device = Emulated
+	}
+	if o.Console == "" {
+		o.Console = console.Names()[0]
 	}
 	if o.Started.IsZero() {
 		o.Started = time.Now()
@@ -86,6 +93,10 @@ func (o Options) settle() (Options, error) {
 	default:
 		return o, fmt.Errorf("%w: unknown device %q; it is emulated, exec:COMMAND or serial:PATH", ErrUsage, o.Device)
 	}
+	var err error
+	if o.dialect, err = console.Named(o.Console); err != nil {
+		return o, fmt.Errorf("%w: --console: %w", ErrUsage, err)
+	}
 	if o.Listen == "" && kind == "serial" {
 		return o, fmt.Errorf("%w: a board cannot connect to this machine's loopback; name the address that it can reach by "+
 			"--listen (127.0.0.1 if %q is an emulator on this machine)", ErrUsage, o.Device)
@@ -103,7 +114,6 @@ func (o Options) settle() (Options, error) {
 	default:
 		return o, fmt.Errorf("%w: unknown time %q; it is virtual or real", ErrUsage, o.Time)
 	}
-	var err error
 	if o.behaviour, err = Behaviour(o.WithoutQuirks, o.Defects); err != nil {
 		return o, err
 	}

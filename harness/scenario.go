@@ -122,6 +122,7 @@ func (d Description) header(o Options, started time.Time) timeline.Event {
 		Name: d.Name, Topic: d.Topic, Labels: d.Labels, Covers: d.Covers, Location: d.Location, Started: started,
 		Settings: map[string]string{
 			"device":         o.Device,
+			"console":        o.Console,
 			"time":           string(o.Time),
 			"defects":        strings.Join(o.Defects, ", "),
 			"without quirks": strings.Join(o.WithoutQuirks, ", "),

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mqtthil/devices/console"
 	"mqtthil/devices/espmqtt"
 	"mqtthil/harness"
 	"mqtthil/harness/requirement"
@@ -17,19 +18,21 @@ import (
 
 // Environment of TestScenarios: what to run it against. Unset means the emulated device in virtual time.
 const (
-	deviceVariable = "MQTTHIL_DEVICE"         // as --device of mqtthil run
-	timeVariable   = "MQTTHIL_TIME"           // virtual or real
-	listenVariable = "MQTTHIL_LISTEN"         // as --listen of mqtthil run
-	defectVariable = "MQTTHIL_DEFECT"         // a planted defect
-	quirksVariable = "MQTTHIL_WITHOUT_QUIRKS" // names of quirks, with commas between them
-	labelsVariable = "MQTTHIL_LABELS"         // a label filter
-	outVariable    = "MQTTHIL_OUT"            // folder for the records
+	deviceVariable  = "MQTTHIL_DEVICE"         // as --device of mqtthil run
+	consoleVariable = "MQTTHIL_CONSOLE"        // as --console of mqtthil run
+	timeVariable    = "MQTTHIL_TIME"           // virtual or real
+	listenVariable  = "MQTTHIL_LISTEN"         // as --listen of mqtthil run
+	defectVariable  = "MQTTHIL_DEFECT"         // a planted defect
+	quirksVariable  = "MQTTHIL_WITHOUT_QUIRKS" // names of quirks, with commas between them
+	labelsVariable  = "MQTTHIL_LABELS"         // a label filter
+	outVariable     = "MQTTHIL_OUT"            // folder for the records
 )
 
 // TestScenarios plays the scenarios under go test.
 func TestScenarios(t *testing.T) {
 	options := harness.Options{
 		Device:      os.Getenv(deviceVariable),
+		Console:     os.Getenv(consoleVariable),
 		Time:        harness.TimeMode(os.Getenv(timeVariable)),
 		Listen:      os.Getenv(listenVariable),
 		LabelFilter: os.Getenv(labelsVariable),
@@ -99,12 +102,32 @@ func scenarioDefects() []espmqtt.Defect {
 	return slices.DeleteFunc(espmqtt.Defects(), func(d espmqtt.Defect) bool { return d.Measure() != espmqtt.Scenarios })
 }
 
+// TestStubConsole plays all scenarios over mqtthil's own console.
+func TestStubConsole(t *testing.T) {
+	t.Parallel()
+	records, output, process := play(t, consoleVariable+"=stub")
+	if !process.Success() || len(records) != len(harness.List()) {
+		t.Fatalf("%d of %d scenarios ran:\n%s", len(records), len(harness.List()), output)
+	}
+	for _, events := range records {
+		if console := events[0].Scenario.Settings["console"]; console != "stub" {
+			t.Errorf("%s ran over the console %s", events[0].Scenario.Name, console)
+		}
+	}
+}
+
 // TestDefects plants each defect, and each scenario that names it has to fail, blame the device, and point at an event.
 func TestDefects(t *testing.T) {
+	for _, console := range console.Names() {
+		t.Run(console, func(t *testing.T) { testDefects(t, console) })
+	}
+}
+
+func testDefects(t *testing.T, console string) {
 	for _, defect := range scenarioDefects() {
 		t.Run(string(defect), func(t *testing.T) {
 			t.Parallel()
-			records, output, process := play(t,
+			records, output, process := play(t, consoleVariable+"="+console,
 				defectVariable+"="+string(defect), labelsVariable+"=defect: containsAny "+string(defect))
 			if process.Success() {
 				t.Errorf("the suite passed a client with the defect %s", defect)

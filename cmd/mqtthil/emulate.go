@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"mqtthil/devices/console"
 	"mqtthil/devices/emulator"
 	"mqtthil/devices/espmqtt"
 	"mqtthil/devices/port"
@@ -45,17 +46,18 @@ func emulateCommand() *cobra.Command {
 	var e emulation
 	c := &cobra.Command{
 		Use:   "emulate",
-		Short: "Be an ESP32 that runs Espressif's MQTT conformance application",
+		Short: "Be an ESP32 that runs Espressif's MQTT conformance application, or mqtthil's",
 		Long: `Be an ESP32, or many of them, that runs Espressif's MQTT conformance application, in real time and
 against any broker. Its serial console is this program's standard input and output, a
-pseudo-terminal, or a TCP port.
+pseudo-terminal, or a TCP port. With --console stub it runs mqtthil's own application instead,
+which speaks frames that survive a bad serial line, as firmware-stub/README.md describes them.
 
 A control port takes a command a line, such as reset, panic, power off or wifi down, and
 answers each with ok or error; its command help lists them. Ports are on the loopback
 interface unless the address says otherwise; port 0 lets the system choose. Of several
 boards the first has the address that is given, and each other one the next port.
 
-Instead of the conformance application a board can run an example of ESP-IDF:
+A board runs one of these applications, the last ones of which are examples of ESP-IDF:
 ` + appList(),
 		Example: `  mqtthil emulate --stdio
   mqtthil emulate --pty /tmp/esp32 --control-tcp 4000
@@ -63,7 +65,9 @@ Instead of the conformance application a board can run an example of ESP-IDF:
   mqtthil emulate --stdio --kconfig MQTT_PROTOCOL_5=y --kconfig MQTT_BUFFER_SIZE=512
   mqtthil emulate --pty /tmp/esp32-%d --count 8 --seed 1
   mqtthil emulate --stdio --app ssl --uri mqtts://localhost:8883 --ca ca.pem
-  mqtthil run --device 'exec:mqtthil emulate --stdio'`,
+  mqtthil emulate --pty /tmp/esp32 --console stub
+  mqtthil run --device 'exec:mqtthil emulate --stdio'
+  mqtthil run --console stub --device 'exec:mqtthil emulate --stdio --console stub'`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return e.run(c) },
 	}
@@ -75,7 +79,8 @@ Instead of the conformance application a board can run an example of ESP-IDF:
 	f.StringVar(&e.chip, "chip", emulator.ESP32.String(), "the board's chip: "+chipNames())
 	f.StringArrayVar(&e.kconfig, "kconfig", nil, "set a build option of the firmware: NAME=VALUE; repeatable")
 	f.IntVar(&e.count, "count", 1, "number of boards, whose MACs are counted up")
-	f.StringVar(&e.console, "console", "espressif", "what runs on the console; for now only espressif")
+	f.StringVar(&e.console, "console", "", "what a board that takes commands speaks on its console: "+
+		strings.Join(console.Names(), " or ")+" (default espressif)")
 	e.firmware.add(c)
 	f.IntVar(&e.baud, "baud", 0, "speed of the console; 0: without limit")
 	f.Uint64Var(&e.seed, "seed", 0, "of the boards' random numbers; 0 takes one from the time")
@@ -126,6 +131,9 @@ func (e *emulation) options() (emulator.Options, error) {
 	if options.Behaviour, err = harness.Behaviour(e.without, e.defects); err != nil {
 		return options, err
 	}
+	if err := e.chooseApp(); err != nil {
+		return options, err
+	}
 	if options.Firmware, err = e.firmware.firmware(); err != nil {
 		return options, err
 	}
@@ -142,6 +150,24 @@ func (e *emulation) options() (emulator.Options, error) {
 	return options, nil
 }
 
+// chooseApp makes the board run what has the console that is asked for.
+func (e *emulation) chooseApp() error {
+	if e.console == "" {
+		return nil
+	}
+	app, err := emulator.AppOf(e.console)
+	switch {
+	case err != nil:
+		return usage("--console: %w", err)
+	case e.firmware.app == "":
+		e.firmware.app = app.Name
+	case e.firmware.app != app.Name:
+		return usage("--console %s is that of the application %s, not of %s; leave out --app or --console",
+			e.console, app.Name, e.firmware.app)
+	}
+	return nil
+}
+
 // check finds what does not go together.
 func (e *emulation) check() error {
 	places := 0
@@ -153,8 +179,6 @@ func (e *emulation) check() error {
 	switch {
 	case places != 1:
 		return usage("where is the console to be? one of --stdio, --pty LINK and --uart-tcp ADDRESS")
-	case e.console != "espressif":
-		return usage("--console %q: the only one for now is espressif", e.console)
 	case e.count < 1 || e.count > 1<<16:
 		return usage("--count %d: it is 1 to %d", e.count, 1<<16)
 	case e.count > 1 && e.stdio:
@@ -197,8 +221,8 @@ func portAddress(first string, i int) (string, error) {
 	return net.JoinHostPort(cmp.Or(host, "127.0.0.1"), strconv.Itoa(number)), nil
 }
 
-// console is a board's console line.
-type console struct {
+// consoleLine is a board's console.
+type consoleLine struct {
 	io.Reader
 	io.Writer
 	close func()
@@ -206,7 +230,7 @@ type console struct {
 
 // runBoards runs all boards, and returns when the last of them has ended.
 func (e *emulation) runBoards(ctx context.Context, out io.Writer, options emulator.Options) error {
-	var consoles []console
+	var consoles []consoleLine
 	var controls []net.Listener
 	closeAll := func() {
 		for _, c := range consoles {
@@ -271,30 +295,30 @@ func boardOptions(options emulator.Options, i int) emulator.Options {
 }
 
 // openConsole makes the console of board i.
-func (e *emulation) openConsole(out io.Writer, i int) (console, error) {
+func (e *emulation) openConsole(out io.Writer, i int) (consoleLine, error) {
 	switch {
 	case e.stdio:
-		return console{os.Stdin, os.Stdout, func() {}}, nil
+		return consoleLine{os.Stdin, os.Stdout, func() {}}, nil
 	case e.consolePort != "":
 		l, err := listen(e.consolePort, i)
 		if err != nil {
-			return console{}, err
+			return consoleLine{}, err
 		}
 		line := emulator.NewTCPConsole(l)
 		fmt.Fprintf(out, "console at %s\n", l.Addr())
-		return console{line, line, func() { _ = line.Close() }}, nil
+		return consoleLine{line, line, func() { _ = line.Close() }}, nil
 	}
 	link := strings.ReplaceAll(e.link, "%d", strconv.Itoa(i))
 	pty, err := port.OpenPty()
 	if err != nil {
-		return console{}, infrastructure(err)
+		return consoleLine{}, infrastructure(err)
 	}
 	if err := replaceLink(pty.Path(), link); err != nil {
 		_ = pty.Close()
-		return console{}, err
+		return consoleLine{}, err
 	}
 	fmt.Fprintf(out, "console at %s\n", link)
-	return console{pty, pty, sync.OnceFunc(func() {
+	return consoleLine{pty, pty, sync.OnceFunc(func() {
 		_ = os.Remove(link)
 		_ = pty.Close()
 	})}, nil

@@ -15,7 +15,7 @@ func TestEmulateAppCommandLines(t *testing.T) {
 		line   string
 		stderr string // regular expression, behind "mqtthil: usage: "
 	}{
-		{"--app blinky", `--app: .*unknown application "blinky"; it is one of conformance, tcp, .*mqtt5, custom_outbox`},
+		{"--app blinky", `--app: .*unknown application "blinky"; it is one of conformance, stub, tcp, .*mqtt5, custom_outbox`},
 		{"--app ssl", `--app: .*application ssl has no CA; it needs CA`},
 		{"--app ssl --ca nowhere.pem", `--ca: open nowhere\.pem: no such file or directory`},
 		{"--app ssl_mutual_auth --ca ca.pem", `--app: .*has no certificate; it needs CA, certificate, key`},

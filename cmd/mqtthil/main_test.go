@@ -80,6 +80,14 @@ func TestCommandLines(t *testing.T) {
 		{"list nothing", []string{"list"}, 2, `^$`, `^mqtthil: usage: list what\? one of defects, labels, quirks, requirements, scenarios\n$`},
 		{"a run that passes", []string{"run", "--label-filter", "connect"}, 0,
 			`(?s)^passed +0\.\d\d s  Connect: .*scenarios passed: .*\nreport  out/\S+/report\.html\njunit   out/\S+/junit\.xml\nrecord  out/\S+\n$`, `^$`},
+		{"a run over the stub console", []string{"run", "--console", "stub", "--label-filter", "fragmentation"}, 0,
+			`7 of 7 scenarios passed`, `^$`},
+		{"a run that fails over the stub console", []string{"run", "--console", "stub", "--focus", "QoS 1 message is delivered",
+			"--defect", "no-puback"}, 1, `(?s)^failed .*\n +device: it is acknowledged: .*0 of 1 scenarios passed, 1 failed`, `^$`},
+		{"an unknown console", []string{"run", "--console", "at"}, 2, `^$`,
+			`^mqtthil: usage: --console: unknown console "at"; it is one of espressif, stub\n$`},
+		{"a device with another console", []string{"run", "--device", "exec:cat", "--console", "stub", "--focus", "carries what"}, 3,
+			`infrastructure: .*exec:cat printed no frame HIL-READY within 5s \(does it run mqtthil's firmware stub\?\)`, `^$`},
 		{"a run that fails", []string{"run", "--focus", "QoS 1 message is delivered", "--defect", "no-puback"}, 1,
 			`(?s)^failed .*\n +device: it is acknowledged: .*0 of 1 scenarios passed, 1 failed`, `^$`},
 		{"an unknown command", []string{"walk"}, 2, `^$`, `^mqtthil: unknown command "walk" for "mqtthil"\n$`},
@@ -285,6 +293,29 @@ func TestEmulateOnStandardStreams(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "rst:0x1 (POWERON_RESET)") || !strings.Contains(out.String(), "mqtt> ") {
 		t.Errorf("no boot log and prompt:\n%s", out.String())
+	}
+}
+
+// TestStubDevice runs scenarios against a program that speaks the stub console: mqtthil's own emulator.
+func TestStubDevice(t *testing.T) {
+	t.Parallel()
+	board := "exec:" + os.Args[0] + " emulate --stdio --console stub --chip esp32-s3 --seed 3"
+	code, output, stderr := result(t, program(t, "run", "--device", board, "--console", "stub",
+		"--focus", "(receiving|Connect): .*(delivered|carries)"))
+	if code != harness.ExitPass {
+		t.Errorf("exit code %d\n%s%s", code, output, stderr)
+	}
+}
+
+// TestStubSerialDevice does it behind a pseudo-terminal, which cannot reset its board.
+func TestStubSerialDevice(t *testing.T) {
+	t.Parallel()
+	link := filepath.Join(t.TempDir(), "board")
+	startEmulation(t, "--pty", link, "--console", "stub", "--baud", "115200")
+	code, output, stderr := result(t, program(t, "run", "--device", "serial:"+link, "--listen", "127.0.0.1", "--console", "stub",
+		"--focus", "(Receiving|Connect): .*(delivered|carries)"))
+	if code != harness.ExitPass {
+		t.Errorf("exit code %d\n%s%s", code, output, stderr)
 	}
 }
 

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
 
+	"mqtthil/devices/console"
 	"mqtthil/harness"
 	"mqtthil/reports"
 	_ "mqtthil/scenarios" // declares the scenarios
@@ -25,8 +27,12 @@ func runCommand() *cobra.Command {
 
 The device is the emulated ESP32 unless --device names another:
   emulated        the emulated ESP32 with its model of esp-mqtt
-  exec:COMMAND    a program that speaks the conformance console on its standard input and output
-  serial:PATH     a board on a serial port, running Espressif's MQTT conformance application
+  exec:COMMAND    a program that has its console on its standard input and output
+  serial:PATH     a board on a serial port
+
+The console is that of Espressif's MQTT conformance application. With --console stub it is mqtthil's own:
+numbered frames with a checksum, of which a damaged one is sent again; firmware-stub/README.md
+describes both.
 
 The emulated device runs in virtual time, where minutes of keep alive take milliseconds, unless
 --time real asks for the wall clock, TCP and a pseudo-terminal. Any other device runs in real time.`,
@@ -37,7 +43,8 @@ The emulated device runs in virtual time, where minutes of keep alive take milli
   mqtthil run --without-quirk qos2-delivered-again
   mqtthil run --time real --keep-alive 2s
   mqtthil run --device 'exec:./build/mqtt_conformance.elf'
-  mqtthil run --device serial:/dev/ttyUSB0 --listen 192.168.1.10`,
+  mqtthil run --device serial:/dev/ttyUSB0 --listen 192.168.1.10
+  mqtthil run --console stub`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			options.Time = harness.TimeMode(mode)
@@ -48,6 +55,8 @@ The emulated device runs in virtual time, where minutes of keep alive take milli
 	}
 	f := c.Flags()
 	f.StringVar(&options.Device, "device", harness.Emulated, "the device under test: emulated, exec:COMMAND or serial:PATH")
+	f.StringVar(&options.Console, "console", console.Names()[0],
+		"what the device speaks on its console: "+strings.Join(console.Names(), " or "))
 	f.StringVar(&mode, "time", "", "virtual or real (default virtual for the emulated device)")
 	f.StringArrayVar(&options.Defects, "defect", nil, "plant a defect in the emulated device (see mqtthil list defects); repeatable")
 	f.StringArrayVar(&options.WithoutQuirks, "without-quirk", nil,

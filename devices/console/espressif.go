@@ -1,4 +1,3 @@
-// Package console holds the languages that devices speak on their consoles: the dialects of package devices.
 package console
 
 import (
@@ -23,8 +22,22 @@ type Espressif struct{}
 // lineLimit is the longest line that the application's console takes, in characters.
 const lineLimit = 2048
 
+// Talk begins to talk to a device. Nothing of what is said depends on what was said before.
+func (e Espressif) Talk(func(string)) devices.Talk { return e }
+
+// Close ends nothing.
+func (Espressif) Close() {}
+
 // Prompt is the application's prompt.
 func (Espressif) Prompt() string { return "mqtt> " }
+
+// Awaited is the prompt.
+func (e Espressif) Awaited() (what, hint string) {
+	return fmt.Sprintf("prompt %q", e.Prompt()), "does it run the conformance application?"
+}
+
+// Nudge is an empty line: it ends what stands typed, and a prompt follows.
+func (Espressif) Nudge() string { return "" }
 
 // Command is the line for a request. It fails where the console could not take the line, or would make something else of
 // it.
@@ -34,8 +47,9 @@ func (Espressif) Command(r devices.Request) (string, error) {
 	var err error
 	switch r.Action {
 	case devices.ActionInit:
-		var blob []byte
-		if blob, err = clientConfig(r.Config); err == nil {
+		var config map[string]any
+		if config, err = clientConfig(r.Config); err == nil {
+			blob, _ := json.Marshal(map[string]any{"mqtt_config": config}) // of texts and numbers: it cannot fail
 			line += " " + base64.StdEncoding.EncodeToString(blob)
 		}
 	case devices.ActionSubscribe:
@@ -84,9 +98,9 @@ func service(qos devices.QoS) error {
 	return nil
 }
 
-// clientConfig is the blob of a Config, with the names of esp_mqtt_client_config_t; what is not set is left out. It
-// fails for a value that the names cannot carry, rather than to ask for another one.
-func clientConfig(c devices.Config) ([]byte, error) {
+// clientConfig is a Config with the names of esp_mqtt_client_config_t, for JSON; what is not set is left out. It fails
+// for a value that the names cannot carry, rather than to ask for another one.
+func clientConfig(c devices.Config) (map[string]any, error) {
 	config := map[string]any{}
 	var problems []error
 	set := func(value any, given bool, path ...string) {
@@ -141,7 +155,7 @@ func clientConfig(c devices.Config) ([]byte, error) {
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
-	return json.Marshal(map[string]any{"mqtt_config": config})
+	return config, nil
 }
 
 // period finds the shortest pattern of which s is a repetition, in linear time: the console's publish command takes a
@@ -251,18 +265,26 @@ const (
 
 // Parse reads a line: the application's events and answers, and the ROM's banner. The name of an event is the one that
 // is printed, such as MQTT_EVENT_PUBLISHED or DATA_PROP, and its fields are what is printed with it.
-func (Espressif) Parse(line string) (timeline.Device, bool) {
+func (Espressif) Parse(line string) []timeline.Device {
 	log, ok := ParseLog(line)
 	switch {
 	case ok && (log.Tag == "mqtt_conformance" || log.Tag == "mqtthil"):
-		return parseText(log.Text), true
+		return []timeline.Device{parseText(log.Text)}
 	case ok:
-		return timeline.Device{}, false
+		return nil
 	case strings.Contains(line, "Unrecognized command"):
-		return timeline.Device{Name: unrecognized, Reply: true}, true
+		return []timeline.Device{{Name: unrecognized, Reply: true}}
 	case strings.Contains(line, "Command returned non-zero error code"):
-		return timeline.Device{Name: returned, Reply: true}, true
+		return []timeline.Device{{Name: returned, Reply: true}}
 	}
+	if boot, ok := parseReset(line); ok {
+		return []timeline.Device{boot}
+	}
+	return nil
+}
+
+// parseReset reads the ROM's banner: the cause of the reset.
+func parseReset(line string) (timeline.Device, bool) {
 	if m := resetLine.FindStringSubmatch(line); m != nil {
 		fields := map[string]string{"reset": m[1], "text": m[2]}
 		if m[3] != "" {

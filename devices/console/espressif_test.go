@@ -17,7 +17,16 @@ import (
 	"mqtthil/harness/timeline"
 )
 
-var dialect devices.Dialect = console.Espressif{}
+// espressif is what is said to a device; the dialect has no memory of it.
+var espressif = console.Espressif{}.Talk(nil)
+
+// parse is the event that a line tells, of which there is at most one.
+func parse(line string) (timeline.Device, bool) {
+	for _, event := range espressif.Parse(line) {
+		return event, true
+	}
+	return timeline.Device{}, false
+}
 
 func TestCommand(t *testing.T) {
 	t.Parallel()
@@ -54,7 +63,7 @@ func TestCommand(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			line, err := dialect.Command(test.request)
+			line, err := espressif.Command(test.request)
 			if err != nil || line != test.line {
 				t.Errorf("Command = %q, %v, want %q", line, err, test.line)
 			}
@@ -102,7 +111,7 @@ func TestCommandRefuses(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			line, err := dialect.Command(test.request)
+			line, err := espressif.Command(test.request)
 			if err == nil {
 				t.Fatalf("Command = %q", line)
 			}
@@ -141,7 +150,7 @@ func TestCommandInit(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			line, err := dialect.Command(devices.Request{Action: devices.ActionInit, Config: test.config})
+			line, err := espressif.Command(devices.Request{Action: devices.ActionInit, Config: test.config})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -171,7 +180,7 @@ func FuzzCommandPublish(f *testing.F) {
 		f.Add(payload)
 	}
 	f.Fuzz(func(t *testing.T, payload string) {
-		line, err := dialect.Command(devices.Request{Action: devices.ActionPublish, Topic: "t", Payload: payload})
+		line, err := espressif.Command(devices.Request{Action: devices.ActionPublish, Topic: "t", Payload: payload})
 		if err != nil || strings.ContainsAny(payload, ` "\`) {
 			return // quoting is the emulator's test
 		}
@@ -277,7 +286,7 @@ func TestParse(t *testing.T) {
 		{"", "", nil},
 	}
 	for _, test := range tests {
-		got, ok := dialect.Parse(test.line)
+		got, ok := parse(test.line)
 		want := timeline.Device{Name: test.name, Fields: test.fields}
 		switch test.name {
 		case "ANSWER", "SAID", "UNRECOGNIZED", "COMMAND_ERROR":
@@ -353,12 +362,12 @@ func TestAnswer(t *testing.T) {
 		{devices.ActionPublish, failure + notInitialized, no(notInitialized)},
 	}
 	for _, test := range tests {
-		event, parsed := dialect.Parse(test.line)
+		event, parsed := parse(test.line)
 		if !parsed {
 			t.Errorf("%q is no event", test.line)
 			continue
 		}
-		result, done := dialect.Answer(devices.Request{Action: test.action}, event)
+		result, done := espressif.Answer(devices.Request{Action: test.action}, event)
 		if !done || result != test.result {
 			t.Errorf("%s: %q means %+v, %t, want %+v", test.action, test.line, result, done, test.result)
 		}
@@ -367,7 +376,7 @@ func TestAnswer(t *testing.T) {
 			if other == test.action || test.result.Text == notInitialized {
 				continue
 			}
-			if result, done := dialect.Answer(devices.Request{Action: other}, event); done {
+			if result, done := espressif.Answer(devices.Request{Action: other}, event); done {
 				t.Errorf("%s: %q means %+v, but it answers %s", other, test.line, result, test.action)
 			}
 		}
@@ -379,12 +388,12 @@ func TestAnswerOfTheConsole(t *testing.T) {
 	t.Parallel()
 	for _, action := range []devices.Action{devices.ActionInit, devices.ActionDestroy, devices.ActionPublish} {
 		for _, line := range []string{"Unrecognized command", "Command returned non-zero error code: 0x1 (ERROR)"} {
-			event, _ := dialect.Parse(line)
-			if result, done := dialect.Answer(devices.Request{Action: action}, event); !done || result.OK || result.Text == "" {
+			event, _ := parse(line)
+			if result, done := espressif.Answer(devices.Request{Action: action}, event); !done || result.OK || result.Text == "" {
 				t.Errorf("%s: %q means %+v, %t", action, line, result, done)
 			}
 		}
-		result, done := dialect.Answer(devices.Request{Action: action}, timeline.Device{Name: devices.Prompt})
+		result, done := espressif.Answer(devices.Request{Action: action}, timeline.Device{Name: devices.Prompt})
 		if silent := action == devices.ActionDestroy; done != silent || done && !result.OK {
 			t.Errorf("%s: a prompt means %+v, %t", action, result, done)
 		}
@@ -398,7 +407,7 @@ func FuzzParse(f *testing.F) {
 	f.Add("I (5) mqtt_conformance: Publish requested, msg_id=99999999999999999999")
 	f.Add("rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)")
 	f.Fuzz(func(t *testing.T, line string) {
-		event, ok := dialect.Parse(line)
+		event, ok := parse(line)
 		if ok != (event.Name != "") || !ok && event.Fields != nil {
 			t.Fatalf("%t with %+v", ok, event)
 		}
@@ -411,7 +420,7 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 		for _, action := range []devices.Action{devices.ActionInit, devices.ActionPublish, devices.ActionDestroy} {
-			if result, done := dialect.Answer(devices.Request{Action: action}, event); !done && result != (devices.Result{}) {
+			if result, done := espressif.Answer(devices.Request{Action: action}, event); !done && result != (devices.Result{}) {
 				t.Errorf("%s: no answer, but %+v", action, result)
 			}
 		}

@@ -13,10 +13,17 @@ const (
 // applications are all of them. The first is the one that a board runs if it is not told otherwise.
 var applications = []application{
 	{
-		App:     App{Name: "conformance", About: "Espressif's MQTT conformance application: a client driven on the console"},
+		App: App{Name: "conformance", About: "Espressif's MQTT conformance application: a client driven on the console",
+			Console: "espressif"},
 		project: "mqtt_conformance", tag: appTag,
 		sdkconfig: func(k *espmqtt.Kconfig) { k.ReportDeletedMessages, k.Protocol5 = true, true },
 		program:   newConformance,
+	},
+	{
+		App:     App{Name: "stub", About: "mqtthil's own application: clients driven on the stub console", Console: "stub"},
+		project: "mqtthil_stub", tag: stubTag,
+		sdkconfig: func(k *espmqtt.Kconfig) { k.ReportDeletedMessages, k.Protocol5 = true, true },
+		program:   newStub,
 	},
 	{
 		App:     App{Name: "tcp", About: "ESP-IDF's example of MQTT over TCP", URI: "mqtt://test.mosquitto.org"},

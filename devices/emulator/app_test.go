@@ -27,7 +27,7 @@ func TestFirmware(t *testing.T) {
 	}{
 		{"", Firmware{}, ""},
 		{"conformance", Firmware{}, ""},
-		{"blinky", Firmware{}, `unknown application "blinky"; it is one of conformance, tcp, ssl, ssl_ds,`},
+		{"blinky", Firmware{}, `unknown application "blinky"; it is one of conformance, stub, tcp, ssl, ssl_ds,`},
 		{"tcp", Firmware{}, ""},
 		{"ssl", Firmware{}, "application ssl has no CA"},
 		{"ssl", ca, ""},
@@ -54,7 +54,7 @@ func TestFirmware(t *testing.T) {
 		}
 	}
 	for _, a := range Apps() {
-		if a.Name == "" || a.About == "" || (a.URI == "") != (a.Name == "conformance") {
+		if a.Name == "" || a.About == "" || (a.URI == "") != (a.Name == "conformance" || a.Name == "stub") {
 			t.Errorf("an application without name, words or broker: %+v", a)
 		}
 	}

@@ -158,6 +158,21 @@ func (b *Board) giveBack(n int) {
 	}
 }
 
+// later has something done to the board that ends this life, which asks for it from within and so cannot wait for it.
+func (p *power) later(do func(*Board) error) {
+	b := p.board
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.power != p || b.ended {
+		return
+	}
+	b.tasks.Go(func() {
+		if b.running() == p {
+			_ = do(b)
+		}
+	})
+}
+
 // cut takes the power away from within something that runs on the board and so cannot wait until nothing does.
 func (p *power) cut() {
 	p.die()

@@ -29,6 +29,8 @@ type App struct {
 	About string
 	URI   string   // of the broker that it goes to by default; empty where it is told on the console
 	Needs []string // the fields of Firmware that it has no default for
+	// Console is the language of its console, as package console calls it; empty where it takes no commands.
+	Console string
 }
 
 // Apps are all the applications that a board can run.
@@ -37,6 +39,21 @@ func Apps() (apps []App) {
 		apps = append(apps, a.App)
 	}
 	return apps
+}
+
+// AppOf is the application whose console speaks a language.
+func AppOf(console string) (App, error) {
+	var known []string
+	for _, a := range applications {
+		switch a.Console {
+		case console:
+			return a.App, nil
+		case "":
+		default:
+			known = append(known, a.Console)
+		}
+	}
+	return App{}, fmt.Errorf("%w: no application has the console %q; there are %s", ErrFirmware, console, strings.Join(known, ", "))
 }
 
 // ErrFirmware is why a board cannot run what it is told to.

@@ -56,7 +56,7 @@ func FuzzSplitCommand(f *testing.F) {
 			{Action: devices.ActionUnsubscribe, Topic: topic},
 			{Action: devices.ActionPublish, Topic: topic, Payload: payload, QoS: devices.QoS(qos), Retain: true},
 		} {
-			line, err := console.Espressif{}.Command(r)
+			line, err := console.Espressif{}.Talk(nil).Command(r)
 			if err != nil {
 				continue // cannot be typed
 			}
