@@ -430,10 +430,11 @@ func (a *stub) setURI(k struct {
 // properties sets those of MQTT 5.0, of whichever kinds are given, up to the first that is refused.
 func (a *stub) properties(k struct {
 	ofClient
-	Connect    *espmqtt.ConnectProperty    `json:"connect"`
-	Publish    *espmqtt.PublishProperty    `json:"publish"`
-	Subscribe  *espmqtt.SubscribeProperty  `json:"subscribe"`
-	Disconnect *espmqtt.DisconnectProperty `json:"disconnect"`
+	Connect     *espmqtt.ConnectProperty     `json:"connect"`
+	Publish     *espmqtt.PublishProperty     `json:"publish"`
+	Subscribe   *espmqtt.SubscribeProperty   `json:"subscribe"`
+	Unsubscribe *espmqtt.UnsubscribeProperty `json:"unsubscribe"`
+	Disconnect  *espmqtt.DisconnectProperty  `json:"disconnect"`
 }) (object, error) {
 	client, err := a.client(k.ofClient)
 	if err != nil {
@@ -447,6 +448,9 @@ func (a *stub) properties(k struct {
 	}
 	if k.Subscribe != nil && err == nil {
 		err = client.SetSubscribeProperty(*k.Subscribe)
+	}
+	if k.Unsubscribe != nil && err == nil {
+		err = client.SetUnsubscribeProperty(*k.Unsubscribe)
 	}
 	if k.Disconnect != nil && err == nil {
 		err = client.SetDisconnectProperty(*k.Disconnect)

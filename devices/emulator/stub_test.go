@@ -396,12 +396,15 @@ func TestStubClients(t *testing.T) {
 		b.succeeds(`{"do":"properties","client":1,"subscribe":{"subscribe_id":7}}`)
 		b.succeeds(`{"do":"subscribe","client":1,"topic":"a/+","qos":1}`)
 		b.eventually("MQTT_EVENT_SUBSCRIBED", `"client":1,`, `"codes":[1]`)
-		b.succeeds(`{"do":"properties","publish":{"payload_format_indicator":true,"content_type":"x/y","response_topic":"r"}}`)
+		b.succeeds(`{"do":"properties","publish":{"payload_format_indicator":true,"content_type":"x/y","response_topic":"r",` +
+			`"correlation_data":"c","user_property":[{"key":"k","value":"v"}]}}`)
 		b.succeeds(`{"do":"publish","topic":"a/b","data64":"AP+A","repeat":2,"qos":1,"retain":true}`)
 		b.eventually("MQTT_EVENT_DATA", `"client":1,`, `"topic":"a/b","qos":1,"retain":false,"dup":false,"len":6,"offset":0,"total":6,`,
-			`"data64":"AP+AAP+A"`, `"payload_format_indicator":true,"content_type":"x/y","response_topic":"r","subscribe_id":7`)
+			`"data64":"AP+AAP+A"`, `"payload_format_indicator":true,"content_type":"x/y","response_topic":"r",`,
+			`"correlation_data`, `"subscribe_id":7`, `"user_properties":[{"key":"k","value":"v"}]`)
 		b.succeeds(`{"do":"enqueue","client":1,"topic64":"YS9j","data":"später","qos":0}`)
 		b.eventually("MQTT_EVENT_DATA", `"topic":"a/c","qos":0`, `"data":"später"`)
+		b.succeeds(`{"do":"properties","client":1,"unsubscribe":{"user_property":[{"key":"k","value":"v"}]}}`)
 		b.succeeds(`{"do":"unsubscribe","client":1,"topic":"a/+"}`)
 		b.eventually("MQTT_EVENT_UNSUBSCRIBED", `"client":1,`)
 		if got := b.succeeds(`{"do":"outbox","client":1}`); got != `{"ok":true,"size":0}` {
