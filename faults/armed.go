@@ -72,6 +72,9 @@ func (r *rules) add(rule Rule) *Armed {
 	a := &Armed{rules: r, rule: rule, number: r.added}
 	r.armed = append(r.armed, a)
 	r.setWanted()
+	if r.rec != nil {
+		r.rec.Append(timeline.Event{Kind: timeline.KindRule, Fault: &timeline.Fault{Rule: a.number, Text: a.String()}})
+	}
 	return a
 }
 

@@ -203,6 +203,23 @@ func TestOvertakenPacketIsLost(t *testing.T) {
 	d.shows(passed, "across", "60.000", "+60.000")
 }
 
+// TestRulesThatAct: a rule that never acted is told from one that did.
+func TestRulesThatAct(t *testing.T) {
+	t.Parallel()
+	var used, unused int
+	d := drawn(t, func(s *scene) {
+		armed := func(number int, text string) int {
+			return s.Append(timeline.Event{Kind: timeline.KindRule, Fault: &timeline.Fault{Rule: number, Text: text}}).Seq
+		}
+		used, unused = armed(1, "on every PUBACK to the device: drop"), armed(2, "on every PUBREC to the device: drop")
+		for range 2 {
+			s.fault(1, "on every PUBACK to the device: drop", "drop", s.seen(timeline.LeftBroker, puback(1)))
+		}
+	})
+	d.shows(used, "wide", "rule 1 is armed: on every PUBACK to the device: drop", "acted on 2 packets")
+	d.shows(unused, "wide", "rule 2 is armed: on every PUBREC to the device: drop", "never acted")
+}
+
 func TestFaultsOnPackets(t *testing.T) {
 	t.Parallel()
 	var late, arrived, doubled, copied, original, rewritten, forged, cut, reset, bench, released int

@@ -66,12 +66,17 @@ type diagram struct {
 	rowOf map[int]int   // Seq: index of the row that tells of it
 	tags  map[int][]tag // Seq: remarks that other events make about it
 	hot   map[int]bool
-	conns bool // whether connections need to be told apart
+	conns bool        // whether connections need to be told apart
+	acted map[int]int // number of a rule: how often it has acted
 }
 
 func draw(events []timeline.Event) []row {
-	d := &diagram{trace: follow(events), rowOf: map[int]int{}, tags: map[int][]tag{}, hot: map[int]bool{}}
+	d := &diagram{trace: follow(events), rowOf: map[int]int{}, tags: map[int][]tag{}, hot: map[int]bool{},
+		acted: map[int]int{}}
 	for i := range events {
+		if f := events[i].Fault; events[i].Kind == timeline.KindFault && f != nil {
+			d.acted[f.Rule]++
+		}
 		d.remark(&events[i])
 		d.conns = d.conns || events[i].Conn > 1
 	}
@@ -134,6 +139,8 @@ func (d *diagram) add(e *timeline.Event) {
 	case timeline.KindScenario:
 	case timeline.KindPacket, timeline.KindRaw, timeline.KindOpen, timeline.KindClose:
 		d.addWire(e)
+	case timeline.KindRule:
+		d.addRule(e)
 	case timeline.KindFault:
 		d.addFault(e)
 	case timeline.KindDevice:
@@ -262,6 +269,15 @@ func (d *diagram) tellSource(e *timeline.Event, r *row, source int, known bool) 
 		return
 	}
 	r.Tags = append(r.Tags, t)
+}
+
+// addRule says that a rule was armed, and how often it has acted since.
+func (d *diagram) addRule(e *timeline.Event) {
+	r := row{Shape: shapeWide, Label: describe(e), Tags: []tag{{Class: "fail", Text: "never acted"}}}
+	if e.Fault != nil && d.acted[e.Fault.Rule] > 0 {
+		r.Tags = []tag{{Class: "fault", Text: "acted on " + count(d.acted[e.Fault.Rule], "packet")}}
+	}
+	d.put(e, r)
 }
 
 // addFault gives an action a row of its own unless it is just what happened to the packet when it came in, whose row

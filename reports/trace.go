@@ -60,7 +60,7 @@ func follow(events []timeline.Event) *trace {
 		case key == "" || !ok:
 		case out:
 			t.leave(e, way, key)
-		case !t.hasFault(e.Seq, "drop"):
+		case !t.hasFault(e.Seq, "drop", "answer"):
 			t.inside[way] = append(t.inside[way], &waiting{seq: e.Seq, key: key})
 		}
 	}
@@ -99,14 +99,7 @@ func (t *trace) leave(e *timeline.Event, way stream, key string) {
 }
 
 // rewritten tells whether a rule has touched a packet otherwise than by moving, copying or swallowing it.
-func (t *trace) rewritten(w *waiting) bool {
-	for _, seq := range t.faults[w.seq] {
-		if !acts(t.events[seq].Fault, "delay", "hold", "release", "dup", "reorder", "cut", "forge") {
-			return true
-		}
-	}
-	return false
-}
+func (t *trace) rewritten(w *waiting) bool { return t.hasFault(w.seq, "rewrite", "corrupt") }
 
 // whole tells whether what came in as seq is drawn as one arrow across the proxy: it went out as it came and, unless
 // it is just the link that is slow, at once.
@@ -118,13 +111,16 @@ func (t *trace) whole(seq int) bool {
 	return len(t.faults[seq]) == 0 || sameTime(t.events[seq].At, t.events[out].At)
 }
 
-func (t *trace) hasFault(packet int, action string) bool {
-	return slices.ContainsFunc(t.faults[packet], func(seq int) bool { return acts(t.events[seq].Fault, action) })
+// hasFault tells whether one of these actions was done to a packet.
+func (t *trace) hasFault(packet int, actions ...string) bool {
+	return slices.ContainsFunc(t.faults[packet], func(seq int) bool { return acts(t.events[seq].Fault, actions...) })
 }
 
-// acts tells whether the fault's action is one of those given.
+// acts tells whether one of the actions is among those of the fault, which are listed with commas.
 func acts(f *timeline.Fault, actions ...string) bool {
-	return slices.ContainsFunc(actions, func(action string) bool { return strings.HasPrefix(f.Action, action) })
+	return slices.ContainsFunc(strings.Split(f.Action, ", "), func(done string) bool {
+		return slices.ContainsFunc(actions, func(action string) bool { return strings.HasPrefix(done, action) })
+	})
 }
 
 // sameTime tells whether a reader of milliseconds needs only one of two times.
