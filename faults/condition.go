@@ -14,6 +14,7 @@ type Condition struct {
 	kind      conditionKind
 	direction Direction // 0 for both
 	share     *float64  // of the connections, by chance; nil for all
+	during    *window   // since the proxy was made; nil for always
 }
 
 // conditionKind is what a condition does. Each kind has a file of its own.
@@ -64,6 +65,12 @@ func (c Condition) ForShare(share float64) Condition {
 	return c
 }
 
+// During limits a condition to a span of time, counted from when the proxy was made. It does not end where to is 0.
+func (c Condition) During(from, to time.Duration) Condition {
+	c.during = &window{Duration(from), Duration(to)}
+	return c
+}
+
 // String says it in words, such as: latency 200ms to the device.
 func (c Condition) String() string {
 	text := c.kind.String()
@@ -72,6 +79,9 @@ func (c Condition) String() string {
 	}
 	if c.share != nil {
 		text += fmt.Sprintf(" for %v of the connections", *c.share)
+	}
+	if c.during != nil {
+		text += " " + c.during.String()
 	}
 	return text
 }
@@ -83,14 +93,15 @@ type conditionForm struct {
 	Condition kindForm  `json:"condition"`
 	Toward    Direction `json:"to,omitempty"`
 	Share     *float64  `json:"share,omitempty"`
+	During    *window   `json:"during,omitempty"`
 }
 
 // MarshalJSON writes it as in a rule file.
 func (c Condition) MarshalJSON() ([]byte, error) {
-	if c.direction == 0 && c.share == nil {
+	if c.direction == 0 && c.share == nil && c.during == nil {
 		return kindForm{c.kind}.MarshalJSON()
 	}
-	return marshal(conditionForm{kindForm{c.kind}, c.direction, c.share})
+	return marshal(conditionForm{kindForm{c.kind}, c.direction, c.share, c.during})
 }
 
 // UnmarshalYAML reads it from a rule file.
@@ -102,7 +113,7 @@ func (c *Condition) UnmarshalYAML(unmarshal func(any) error) error {
 		if err := unmarshal(&full); err != nil {
 			return err
 		}
-		*c = Condition{full.Condition.conditionKind, full.Toward, full.Share}
+		*c = Condition{full.Condition.conditionKind, full.Toward, full.Share, full.During}
 		return c.check()
 	}
 	if err := unmarshal(&alone); err != nil {
@@ -119,7 +130,7 @@ func (c Condition) check() error {
 	case c.share != nil && !(*c.share >= 0 && *c.share <= 1):
 		return fmt.Errorf("share %v is not between 0 and 1", *c.share)
 	}
-	return nil
+	return c.during.check()
 }
 
 type kindForm struct{ conditionKind }

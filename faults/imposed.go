@@ -18,6 +18,7 @@ type Imposed struct {
 	version   int                      // counts Replace
 	shared    [BrokerToDevice + 1]path // what all connections share, by direction
 	met       int
+	due       []*time.Timer // at which it begins or ends to stand
 }
 
 // Number is the condition's number in the proxy, counted from 1.
@@ -49,10 +50,38 @@ func (i *Imposed) set(c Condition) {
 	defer i.mu.Unlock()
 	i.condition = c
 	i.version++
+	i.stopTimers()
+	if c.during != nil {
+		i.changeAt(time.Duration(c.during.From), "begins")
+		i.changeAt(time.Duration(c.during.To), "over")
+	}
 	i.shared = [BrokerToDevice + 1]path{}
 	if s, ok := c.kind.(interface{ sharedPath() path }); ok {
 		i.shared[DeviceToBroker], i.shared[BrokerToDevice] = s.sharedPath(), s.sharedPath()
 	}
+}
+
+// changeAt has the proxy look again at a time since it was made. The caller holds mu.
+func (i *Imposed) changeAt(at time.Duration, what string) {
+	if in := time.Until(i.proxy.began.Add(at)); in > 0 {
+		text := what + ": " + i.condition.String()
+		i.due = append(i.due, time.AfterFunc(in, func() { i.proxy.conditionsChanged(text) }))
+	}
+}
+
+// stopTimers is for who holds mu.
+func (i *Imposed) stopTimers() {
+	for _, timer := range i.due {
+		timer.Stop()
+	}
+	i.due = nil
+}
+
+// stands says whether it is the condition's time.
+func (i *Imposed) stands() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.condition.during == nil || i.condition.during.contains(time.Since(i.proxy.began))
 }
 
 // Remove takes the condition away, on connections that exist, too. What it has lost stays lost.
@@ -62,6 +91,9 @@ func (i *Imposed) Remove() {
 	i.proxy.conditions = slices.DeleteFunc(i.proxy.conditions, func(other *Imposed) bool { return other == i })
 	removed := len(i.proxy.conditions) < before
 	i.proxy.mu.Unlock()
+	i.mu.Lock()
+	i.stopTimers()
+	i.mu.Unlock()
 	if removed {
 		i.proxy.conditionsChanged("over: " + i.String())
 	}

@@ -335,6 +335,14 @@ func withOrWithout(on bool) string {
 	return "without"
 }
 
+// check finds what makes no sense in a rule file.
+func (w *window) check() error {
+	if w != nil && (w.From < 0 || w.To < 0 || w.To > 0 && w.To <= w.From) {
+		return fmt.Errorf("during ends before it begins: from %s to %s", w.From, w.To)
+	}
+	return nil
+}
+
 // String says it in words.
 func (w window) String() string {
 	if w.To == 0 {
@@ -385,10 +393,8 @@ func (f matchForm) check() error {
 		return errors.New("nth and since exclude each other")
 	case f.Probability != nil && !(*f.Probability >= 0 && *f.Probability <= 1):
 		return fmt.Errorf("probability %v is not between 0 and 1", *f.Probability)
-	case f.During != nil && (f.During.From < 0 || f.During.To < 0 || f.During.To > 0 && f.During.To <= f.During.From):
-		return fmt.Errorf("during ends before it begins: from %s to %s", f.During.From, f.During.To)
 	case badPattern != nil:
 		return fmt.Errorf("client %q is no pattern: %w", f.Client, badPattern)
 	}
-	return nil
+	return f.During.check()
 }

@@ -150,7 +150,7 @@ func (p *Proxy) conditionsChanged(text string) {
 	close(p.changed)
 	p.changed = make(chan struct{})
 	for l := range p.links {
-		l.impose(p.conditions)
+		l.impose(p.standing())
 	}
 	if p.refuses() {
 		for l := range p.listeners {
@@ -159,9 +159,14 @@ func (p *Proxy) conditionsChanged(text string) {
 	}
 }
 
+// standing are the conditions whose time it is. The caller holds mu.
+func (p *Proxy) standing() []*Imposed {
+	return slices.DeleteFunc(slices.Clone(p.conditions), func(i *Imposed) bool { return !i.stands() })
+}
+
 // refuses says whether connections are refused. The caller holds mu.
 func (p *Proxy) refuses() bool {
-	return slices.ContainsFunc(p.conditions, func(i *Imposed) bool { return i.Condition().kind == refuse{} })
+	return slices.ContainsFunc(p.standing(), func(i *Imposed) bool { return i.Condition().kind == refuse{} })
 }
 
 // Serve accepts the device's connections until Close, and then returns nil. It takes over the listener.
@@ -280,7 +285,7 @@ func (p *Proxy) relay(number int, device *side) {
 	}
 	p.mu.Lock()
 	p.links[l] = struct{}{}
-	l.impose(p.conditions)
+	l.impose(p.standing())
 	if p.closed {
 		l.end(RST)
 	}
@@ -324,7 +329,10 @@ func (p *Proxy) connect(number int, device *side) (*link, error) {
 
 // receive makes a new connection wait where conditions say so.
 func (p *Proxy) receive(number int, device *side) error {
-	for _, i := range p.Conditions() {
+	p.mu.Lock()
+	standing := p.standing()
+	p.mu.Unlock()
+	for _, i := range standing {
 		switch kind := i.Condition().kind.(type) {
 		case slowAccept:
 			if !i.meets(number) {
@@ -356,7 +364,7 @@ func (p *Proxy) ignore(i *Imposed, device *side) error {
 	}()
 	for {
 		p.mu.Lock()
-		changed, stands := p.changed, slices.Contains(p.conditions, i)
+		changed, stands := p.changed, slices.Contains(p.standing(), i)
 		p.mu.Unlock()
 		if stands && p.dialing.Err() == nil {
 			select {
@@ -458,6 +466,12 @@ func (p *Proxy) Close() {
 	for l := range p.links {
 		l.end(RST)
 	}
+	conditions := p.conditions
 	p.mu.Unlock()
+	for _, i := range conditions {
+		i.mu.Lock()
+		i.stopTimers()
+		i.mu.Unlock()
+	}
 	p.goroutines.Wait()
 }
