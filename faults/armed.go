@@ -14,6 +14,7 @@ type Armed struct {
 	rules  *rules
 	rule   Rule
 	number int
+	types  uint32 // a bit for each type that fits
 
 	// All are guarded by rules.
 	matched int // packets that fitted, whatever was done to them
@@ -69,7 +70,7 @@ func (r *rules) add(rule Rule) *Armed {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.added++
-	a := &Armed{rules: r, rule: rule, number: r.added}
+	a := &Armed{rules: r, rule: rule, number: r.added, types: rule.match.types()}
 	r.armed = append(r.armed, a)
 	r.setWanted()
 	if r.rec != nil {
@@ -82,7 +83,7 @@ func (r *rules) add(rule Rule) *Armed {
 func (r *rules) setWanted() {
 	var wanted [BrokerToDevice + 1]uint32
 	for _, a := range r.armed {
-		wanted[a.rule.match.form.To] |= a.rule.match.types()
+		wanted[a.rule.match.form.To] |= a.types
 	}
 	for direction, types := range wanted {
 		r.wanted[direction].Store(types)
@@ -111,7 +112,7 @@ func (r *rules) choose(s *sight, at arrival) []Action {
 	var chosen []Action
 	taken := false
 	for _, a := range r.armed {
-		if !a.rule.match.fits(s) {
+		if a.types&(1<<s.kind) == 0 || !a.rule.match.fits(s) {
 			continue
 		}
 		a.matched++

@@ -29,6 +29,7 @@ type flow struct {
 	splicer  *splicer         // nil where the system cannot do that
 	first    bool             // the next packet must be a CONNECT
 	foreign  string           // why the stream is no MQTT from here on; empty as long as it is
+	told     bool             // a record that is a summary knows
 	rest     int              // bytes to come of the packet that the input is inside of
 	fate     fate             // of these
 	tail     *timeline.Event  // what the record says when the last of these is handed on
@@ -36,6 +37,7 @@ type flow struct {
 	counts   int              // packets that end in these
 	exits    []timeline.Event // what the record says of these when they are
 	nth      int              // packets so far
+	sight    sight            // of the packet that has arrived last
 	aliases  map[uint16]string
 	stopped  bool // a rule has ended the stream for all that comes in now
 	late     int  // bytes that came in after the link had ended
@@ -246,22 +248,23 @@ func (f *flow) wanted() uint32 {
 
 // arrive deals with a packet of that many bytes, of which data is all, or the beginning where it is too large to be held.
 func (f *flow) arrive(data []byte, size int) {
-	s := sight{direction: f.direction, connection: f.link.number, since: time.Since(f.link.proxy.began)}
+	s := &f.sight
+	s.direction, s.connection, s.began = f.direction, f.link.number, f.link.proxy.began
 	s.read(data, size, f.version(), f.aliases)
-	f.learn(&s)
+	f.learn(s)
 	s.client = f.link.clientID()
 	streamed := len(data) < size
 	at := arrival{nth: f.nth, streamed: streamed}
 	var exit *timeline.Event
 	if f.link.packets {
-		packet := f.recorded(&s, streamed)
+		packet := f.recorded(s, streamed)
 		at.event = f.link.proxy.options.Record.Append(f.packetEvent(f.direction.entry(), packet)).Seq
 		e := f.packetEvent(f.direction.exit(), packet)
 		exit = &e
 	}
 	var actions []Action
 	if !f.stopped && !f.link.hasEnded() {
-		actions = f.link.rules.choose(&s, at)
+		actions = f.link.rules.choose(s, at)
 	}
 	f.rest, f.fate, f.tail = size, fate{}, exit
 	if len(actions) == 0 {
@@ -333,9 +336,14 @@ func (f *flow) carryOn(n int) {
 func (f *flow) arriveRaw(reason string) {
 	f.flush()
 	in := &f.in
-	f.link.note(f.rawEvent(f.direction.entry(), in.pending(), reason))
 	f.passing = in.end - in.start
-	f.exits = append(f.exits, f.rawEvent(f.direction.exit(), in.pending(), reason))
+	if f.link.packets {
+		f.link.note(f.rawEvent(f.direction.entry(), in.pending(), reason))
+		f.exits = append(f.exits, f.rawEvent(f.direction.exit(), in.pending(), reason))
+	} else if !f.told {
+		f.told = true
+		f.link.note(f.rawEvent(f.direction.entry(), in.pending(), reason))
+	}
 	in.start = in.end
 	f.flush()
 }
@@ -344,6 +352,9 @@ func (f *flow) arriveRaw(reason string) {
 func (f *flow) unfinished() {
 	if f.in.start < f.in.end {
 		f.arriveRaw("stream ended inside a packet")
+	}
+	if f.rest > 0 && f.tail != nil {
+		f.link.note(f.rawEvent(f.direction.entry(), nil, fmt.Sprintf("stream ended %d bytes before the end of a packet", f.rest)))
 	}
 }
 

@@ -60,14 +60,29 @@ func (l *link) run() {
 	other.Go(l.flows[1].takeIn)
 	l.flows[0].takeIn()
 	other.Wait()
-	<-l.ended
-	for _, f := range l.flows {
-		f.queue.awaitIdle()
-	}
+	// Neither peer has more to say. What is on its way arrives; where that does not end the link, nothing will.
+	l.awaitIdle()
 	l.tasks.Wait()
+	l.awaitIdle()
+	l.finish()
 	l.extinguish()
 	l.device.conn.Close()
 	l.broker.conn.Close()
+}
+
+func (l *link) awaitIdle() {
+	for _, f := range l.flows {
+		f.queue.awaitIdle()
+	}
+}
+
+// finish ends a link of which both peers have gone and neither was told, in silence.
+func (l *link) finish() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ending == "" {
+		l.stop(Silence)
+	}
 }
 
 func (l *link) clientID() string {
@@ -135,15 +150,6 @@ func (l *link) silence() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.silent = true
-	l.stopSilently()
-}
-
-// stopSilently ends a silent link when both peers have. The caller holds mu.
-func (l *link) stopSilently() {
-	done := func(s *side) bool { return s.finSeen || s.gone }
-	if l.silent && l.ending == "" && done(l.device) && done(l.broker) {
-		l.stop(Silence)
-	}
 }
 
 // freeze lets nothing through for a time, the direction opposite to f's included. What comes in the meantime waits.
@@ -196,7 +202,6 @@ func (l *link) sawFIN(s *side) {
 	}
 	s.finSeen = true
 	l.note(l.closeEvent(s.from, string(FIN)))
-	l.stopSilently()
 }
 
 // lost records that the peer of a side is gone, once.
@@ -208,7 +213,6 @@ func (l *link) lost(s *side, how string) {
 	}
 	s.gone = true
 	l.note(l.closeEvent(s.from, how))
-	l.stopSilently()
 }
 
 func (l *link) closeEvent(at timeline.Point, how string) timeline.Event {

@@ -168,7 +168,16 @@ type sight struct {
 	direction  Direction
 	connection int
 	client     string        // identifier of the connection's client; "" as long as it is unknown
-	since      time.Duration // since the proxy was made
+	began      time.Time     // when the proxy was made
+	at         time.Duration // when it came, since then; 0 for now
+}
+
+// since is when the packet came, since the proxy was made.
+func (s *sight) since() time.Duration {
+	if s.at == 0 {
+		return time.Since(s.began)
+	}
+	return s.at
 }
 
 // fits says whether the packet fits, Nth, From and WithProbability left aside.
@@ -191,7 +200,7 @@ func (m *Match) fits(s *sight) bool {
 		f.Payload != "" && (!publish || !strings.Contains(view(s.payload()), f.Payload)),
 		f.Property != nil && !hasProperty(s.properties, propertyNamed(f.Property.Name), f.Property.Value),
 		f.Client != "" && !clientFits(f.Client, s.client),
-		f.During != nil && !f.During.contains(s.since):
+		f.During != nil && !f.During.contains(s.since()):
 		return false
 	}
 	return true
@@ -260,7 +269,7 @@ func (m Match) Select(events []timeline.Event) []timeline.Event {
 		if e.Point != m.form.To.atDevice() {
 			continue
 		}
-		s := sight{direction: m.form.To, connection: e.Conn, client: clients[e.Conn], since: e.At}
+		s := sight{direction: m.form.To, connection: e.Conn, client: clients[e.Conn], at: e.At}
 		s.readRecorded(e.Packet)
 		if !m.fits(&s) {
 			continue
