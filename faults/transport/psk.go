@@ -40,8 +40,9 @@ func (p PSK) check() error {
 }
 
 // Stunnel terminates TLS 1.2 with a pre-shared key in front of the proxy, since crypto/tls knows no such cipher suites. It
-// is a process of the program of that name. In real time only, and the faults of a Front do not reach its handshake. It
-// hands on FIN and RST of either side, but when one side has sent FIN it ends the connection towards both.
+// is a process of the program of that name. It works in real time only, and the faults of a Front do not reach its
+// handshake. When one side of a connection ends, stunnel ends the other, by FIN or RST as it sees fit: there is no
+// half-close.
 type Stunnel struct {
 	address net.Addr
 	process *exec.Cmd

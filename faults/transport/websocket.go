@@ -304,6 +304,7 @@ func (s *webSocket) CloseWrite() error {
 }
 
 func (s *webSocket) sayGoodbye() {
+	_ = s.below.SetWriteDeadline(time.Now().Add(patience))
 	_ = s.putAll(s.faults.rest(s))
 	if !s.faults.mute() {
 		s.sendClose(ws.StatusNormalClosure, "")
