@@ -66,10 +66,7 @@ func New(options Options) (*Authority, error) {
 	return a, nil
 }
 
-// Certificate is the root, which the device has to trust.
-func (a *Authority) Certificate() *x509.Certificate { return a.certificate }
-
-// PEM is the root in PEM.
+// PEM is the root, which the device has to trust, in PEM.
 func (a *Authority) PEM() []byte { return certificatePEM(a.certificate.Raw) }
 
 // Pool holds the root alone.

@@ -139,6 +139,28 @@ func TestDialWithoutFault(t *testing.T) {
 	}
 }
 
+// TestPatience has a resolver of another patience, and a fault of one lookup alone.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		network := simnet.New()
+		table := names.New(nil)
+		table.Set(broker, "10.0.0.1")
+		table.SetPatience(14 * time.Second)
+		armed := table.Add(names.NoAnswer(broker).Nth(2))
+		for lookup, want := range []time.Duration{0, 14 * time.Second, 0} {
+			begin := time.Now()
+			_, _ = table.Dial(network.DialContext)(t.Context(), "tcp", broker+":1883")
+			if took := time.Since(begin); took != want {
+				t.Errorf("lookup %d took %s, want %s", lookup+1, took, want)
+			}
+		}
+		if got := armed.String(); got != "broker.bench: no answer, on the 2nd lookup" || armed.Fired() != 1 {
+			t.Errorf("%q fired %d times", got, armed.Fired())
+		}
+	})
+}
+
 // serve starts a server on loopback.
 func serve(t *testing.T, table *names.Table) *names.Server {
 	t.Helper()

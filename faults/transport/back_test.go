@@ -3,7 +3,6 @@ package transport_test
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -15,7 +14,6 @@ import (
 // TestBackRefuses has brokers that a client must not take. A Front with a fault stands for them.
 func TestBackRefuses(t *testing.T) {
 	t.Parallel()
-	var unknown x509.UnknownAuthorityError
 	says := func(text string) func(error) bool {
 		return func(err error) bool { return err != nil && strings.Contains(err.Error(), text) }
 	}
@@ -25,7 +23,7 @@ func TestBackRefuses(t *testing.T) {
 		back  transport.Back
 		want  func(error) bool
 	}{
-		{transport.UnknownCA(), transport.Back{TLS: trusting}, func(err error) bool { return errors.As(err, &unknown) }},
+		{transport.UnknownCA(), transport.Back{TLS: trusting}, is[x509.UnknownAuthorityError]},
 		{transport.AlertInsteadOfHello(transport.HandshakeFailure), transport.Back{TLS: trusting}, says("handshake failure")},
 		{transport.Stall(transport.AfterByte(0), 0), transport.Back{TLS: trusting, Timeout: 7 * time.Second},
 			says("no handshake in time: 7s")},

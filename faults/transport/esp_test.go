@@ -144,7 +144,7 @@ func TestESP(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						if stream, err := front.Accept(t.Context(), conn); err == nil {
+						if stream, err := front.Accept(transport.WithConnection(t.Context(), 7), conn); err == nil {
 							serve(stream)
 						}
 						got := e.said(t)

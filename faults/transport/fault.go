@@ -90,6 +90,7 @@ func (a *Armed) String() string { return a.fault.String() }
 // chance is a fault's chance to strike one connection.
 type chance struct {
 	armed  *Armed
+	number int  // of the connection in the record
 	count  int  // which connection it is for the fault, from 1; 0: it was there before the fault
 	struck bool // guarded by the front
 }
@@ -119,7 +120,7 @@ func (c *chance) strike() bool {
 	c.struck = true
 	c.armed.fired++
 	if f.options.Record != nil {
-		f.options.Record.Append(timeline.Event{Kind: timeline.KindFault, Fault: &timeline.Fault{
+		f.options.Record.Append(timeline.Event{Kind: timeline.KindFault, Conn: c.number, Fault: &timeline.Fault{
 			Text:   c.armed.String(),
 			Action: c.armed.fault.kind.String(),
 		}})

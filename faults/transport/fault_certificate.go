@@ -39,11 +39,6 @@ func LargeChain(size int) Fault {
 		func(o Options) (tls.Certificate, error) { return o.Authority.LargeChain(size, o.Names...) })
 }
 
-// OtherCertificate has the server show any certificate that the caller has made.
-func OtherCertificate(text string, certificate tls.Certificate) Fault {
-	return certificateFault(text, func(Options) (tls.Certificate, error) { return certificate, nil })
-}
-
 func certificateFault(text string, issue func(Options) (tls.Certificate, error)) Fault {
 	return Fault{kind: &certificateKind{text: text, issue: issue}}
 }

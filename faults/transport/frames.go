@@ -35,6 +35,7 @@ type turn struct {
 // frameFaults are those of one connection.
 type frameFaults struct {
 	front   *Front
+	number  int // of the connection in the record
 	chances []*chance
 
 	// Guarded by the socket's turn of writing.
@@ -77,7 +78,7 @@ func (f *frameFaults) chance(a *Armed) *chance {
 			return c
 		}
 	}
-	return &chance{armed: a}
+	return &chance{armed: a, number: f.number}
 }
 
 // mute says whether the connection ends without a CLOSE frame.

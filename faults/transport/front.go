@@ -113,6 +113,14 @@ func (f *Front) forget(a *Armed) {
 	f.armed = slices.DeleteFunc(f.armed, func(other *Armed) bool { return other == a })
 }
 
+// connectionKey is where a context has the number of a connection.
+type connectionKey struct{}
+
+// WithConnection gives Accept the number that a connection has in the record, for the faults that strike it.
+func WithConnection(ctx context.Context, number int) context.Context {
+	return context.WithValue(ctx, connectionKey{}, number)
+}
+
 // Accept does the handshakes on a connection that a device has made, and returns the stream of MQTT bytes above them,
 // which is a Stream. With an error, conn is closed; that may have waited some seconds for the device to read why. The end
 // of ctx ends the handshakes; after them it has no meaning.
@@ -121,7 +129,8 @@ func (f *Front) Accept(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	chances := f.meet()
+	number, _ := ctx.Value(connectionKey{}).(int)
+	chances := f.meet(number)
 	p := &plan{}
 	for _, c := range chances {
 		if k, ok := c.armed.fault.kind.(handshakeKind); ok {
@@ -138,7 +147,7 @@ func (f *Front) Accept(ctx context.Context, conn net.Conn) (net.Conn, error) {
 		if err != nil {
 			return nil, fmt.Errorf("WebSocket handshake with the device at %s: %w", conn.RemoteAddr(), err)
 		}
-		socket.faults = &frameFaults{front: f, chances: chances, filters: make(map[*Armed]frameFilter)}
+		socket.faults = &frameFaults{front: f, number: number, chances: chances, filters: make(map[*Armed]frameFilter)}
 		if err := socket.open(); err != nil {
 			_ = socket.Close()
 			return nil, fmt.Errorf("WebSocket to the device at %s: %w", conn.RemoteAddr(), err)
@@ -149,13 +158,13 @@ func (f *Front) Accept(ctx context.Context, conn net.Conn) (net.Conn, error) {
 }
 
 // meet counts a connection for each fault, and gives each its chance.
-func (f *Front) meet() []*chance {
+func (f *Front) meet(number int) []*chance {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var chances []*chance
 	for _, a := range f.armed {
 		a.connections++
-		chances = append(chances, &chance{armed: a, count: a.connections})
+		chances = append(chances, &chance{armed: a, number: number, count: a.connections})
 	}
 	return chances
 }

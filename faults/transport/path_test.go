@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mqtthil/devices/esptls"
@@ -113,6 +114,74 @@ func TestPath(t *testing.T) {
 					t.Error(err)
 				}
 				ended(t, rec)
+			})
+		}
+	}
+}
+
+// TestPathInVirtualTime has each transport in front of the proxy with each one behind, and ends the connections in each
+// way from each side.
+func TestPathInVirtualTime(t *testing.T) {
+	t.Parallel()
+	for _, front := range ways() {
+		for _, back := range ways() {
+			t.Run(front.name+" to "+back.name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					near, far := newMemory(t), newMemory(t)
+					reach := front.back
+					reach.Dial, back.back.Dial = near.dial, far.dial
+					rec := timeline.NewRecorder(nil)
+					proxy := faults.New(rec, back.back.Connect)
+					defer proxy.Close()
+					go func() { _ = proxy.Serve(fronted{near.Listener, newFront(t, front.front)}) }()
+					broker := newFront(t, back.front)
+					for _, ending := range []string{"fin", "rst"} {
+						for _, byDevice := range []bool{true, false} {
+							accepted := far.accept(t, broker)
+							conn, err := reach.Connect(t.Context())
+							if err != nil {
+								t.Fatal(err)
+							}
+							at := <-accepted
+							if at.err != nil {
+								t.Fatal(at.err)
+							}
+							one, other := conn.(transport.Stream), at.stream
+							connect := "\x10\x0f\x00\x04MQTT\x04\x02\x00\x3c\x00\x03dut"
+							write(t, one, []byte(connect))
+							expect(t, other, connect)
+							write(t, other, connack)
+							expect(t, one, string(connack))
+							if !byDevice {
+								one, other = other, one
+							}
+							if ending == "rst" {
+								_ = one.SetLinger(0)
+								_ = one.Close()
+								if _, err := other.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+									t.Errorf("after RST: %v", err)
+								}
+							} else {
+								_ = one.CloseWrite()
+								if _, err := other.Read(make([]byte, 1)); err != io.EOF {
+									t.Errorf("after FIN: %v", err)
+								}
+								_ = other.Close()
+								if _, err := one.Read(make([]byte, 1)); err != io.EOF {
+									t.Errorf("after the other FIN: %v", err)
+								}
+							}
+							_, _ = one.Close(), other.Close()
+							synctest.Wait()
+						}
+					}
+					for _, e := range rec.Events() {
+						if e.Kind == timeline.KindClose && e.Text != "fin" && e.Text != "rst" {
+							t.Errorf("an end other than TCP's: %s %s", e.Point, e.Text)
+						}
+					}
+				})
 			})
 		}
 	}

@@ -133,7 +133,7 @@ func (n network) accept(t testing.TB, front *transport.Front) <-chan result {
 			results <- result{nil, err}
 			return
 		}
-		accepted, err := front.Accept(context.Background(), conn)
+		accepted, err := front.Accept(transport.WithConnection(context.Background(), 7), conn)
 		if err != nil {
 			results <- result{nil, err}
 			return
@@ -245,7 +245,7 @@ func (c *tap) received() []byte {
 // struck are the faults of a record, in order.
 func struck(rec *timeline.Recorder) (texts []string) {
 	for _, e := range rec.Events() {
-		if e.Kind == timeline.KindFault {
+		if e.Kind == timeline.KindFault && e.Conn == 7 {
 			texts = append(texts, e.Fault.Text)
 		}
 	}
