@@ -14,15 +14,17 @@ build:
 # every planted defect, and once more in real time.
 test: setup lint race realtime
 
-# Debian's packages for the tests, beside Go: a C compiler for the race detector, a real broker, and stunnel, through which
-# the emulated board speaks TLS with a pre-shared key. To build and run mqtthil none is needed, but for stunnel with such
-# a key. Without apt-get nothing is installed, and the tests that need the last two say so.
+# Debian's packages for the tests, beside Go: a C compiler for the race detector, a real broker, stunnel, through which
+# the emulated board and the bench speak TLS with a pre-shared key, and openssl, a TLS client that is not Go's. To build
+# and run mqtthil none is needed, but for stunnel with such a key. Without apt-get nothing is installed, and the tests that
+# need the last three say so.
 setup:
 	@PATH="$$PATH:/usr/sbin"; \
-	command -v gcc >/dev/null && command -v mosquitto >/dev/null && command -v stunnel >/dev/null || \
+	command -v gcc >/dev/null && command -v mosquitto >/dev/null && command -v stunnel >/dev/null && \
+	command -v openssl >/dev/null || \
 	! command -v apt-get >/dev/null || { \
-		echo "installing gcc, mosquitto and stunnel for the tests"; \
-		apt-get update -qq && apt-get install -y -qq gcc libc6-dev mosquitto stunnel4; }
+		echo "installing gcc, mosquitto, openssl and stunnel for the tests"; \
+		apt-get update -qq && apt-get install -y -qq gcc libc6-dev mosquitto openssl stunnel4; }
 
 lint:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
