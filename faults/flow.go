@@ -503,13 +503,17 @@ func (f *flow) sinkFailed(err error) {
 		return // the proxy's own doing, see link.end
 	}
 	f.link.lost(f.sink, cause(err))
-	f.link.tasks.Go(func() {
+	f.link.mu.Lock()
+	f.link.beginTask()
+	f.link.mu.Unlock()
+	go func() {
+		defer f.link.endTask()
 		select {
 		case <-f.opposite.readDone:
 			f.opposite.queue.add(delivery{ending: RST})
 		case <-f.link.ended:
 		}
-	})
+	}()
 }
 
 // end ends what the flow belongs to.

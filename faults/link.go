@@ -22,7 +22,6 @@ type link struct {
 
 	device, broker *side
 	flows          [2]*flow
-	tasks          sync.WaitGroup // what the flows have begun beside
 
 	level   atomic.Uint32          // protocol level, learned from CONNECT
 	client  atomic.Pointer[string] // identifier, learned from CONNECT or CONNACK
@@ -33,6 +32,8 @@ type link struct {
 	silent   bool       // nothing is handed on
 	ended    chan struct{}
 	standing []*standing
+	tasks    int // what goes on beside the flows
+	calm     sync.Cond
 }
 
 func newLink(proxy *Proxy, number int, device, broker *side) *link {
@@ -43,6 +44,7 @@ func newLink(proxy *Proxy, number int, device, broker *side) *link {
 	up := &flow{link: l, direction: DeviceToBroker, source: device, sink: broker, first: true}
 	down := &flow{link: l, direction: BrokerToDevice, source: broker, sink: device}
 	up.opposite, down.opposite = down, up
+	l.calm.L = &l.mu
 	l.flows = [2]*flow{up, down}
 	for _, f := range l.flows {
 		f.in = newInput(f.source.conn)
@@ -62,7 +64,7 @@ func (l *link) run() {
 	other.Wait()
 	// Neither peer has more to say. What is on its way arrives; where that does not end the link, nothing will.
 	l.awaitIdle()
-	l.tasks.Wait()
+	l.awaitTasks()
 	l.awaitIdle()
 	l.finish()
 	l.extinguish()
@@ -73,6 +75,24 @@ func (l *link) run() {
 func (l *link) awaitIdle() {
 	for _, f := range l.flows {
 		f.queue.awaitIdle()
+	}
+}
+
+// beginTask begins something beside the flows, which endTask ends. The caller holds mu.
+func (l *link) beginTask() { l.tasks++ }
+
+func (l *link) endTask() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tasks--
+	l.calm.Broadcast()
+}
+
+func (l *link) awaitTasks() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.tasks > 0 {
+		l.calm.Wait()
 	}
 }
 
@@ -149,7 +169,13 @@ func (l *link) stop(how Ending) (idle []*flow) {
 func (l *link) silence() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.silent || l.ending != "" {
+		return
+	}
 	l.silent = true
+	l.note(timeline.Event{Kind: timeline.KindFault, Conn: l.number, Fault: &timeline.Fault{
+		Text: "from here on nothing is handed on", Action: "silence",
+	}})
 }
 
 // freeze lets nothing through for a time, the direction opposite to f's included. What comes in the meantime waits.
@@ -181,16 +207,29 @@ func (l *link) recordExits(f *flow, exits []timeline.Event) bool {
 
 // sendFIN ends the flow's sink in order, and with it the link where the other direction has ended so too.
 func (l *link) sendFIN(f *flow) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if f.sink.finSent || f.sink.gone || l.silent || l.ending == Silence {
+	if !l.beginFIN(f) {
 		return
 	}
-	l.note(l.closeEvent(f.sink.toward, string(FIN)))
-	f.sink.closeWrite()
+	f.sink.conn.CloseWrite() // it fails where the connection is gone, which Read will tell
+	l.endTask()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.device.over() && l.broker.over() && l.ending == "" {
 		l.stop(FIN)
 	}
+}
+
+// beginFIN is what of sendFIN waits for nothing. It is false where there is nothing to end.
+func (l *link) beginFIN(f *flow) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if f.sink.finSent || f.sink.gone || l.silent || l.ending == Silence {
+		return false
+	}
+	l.note(l.closeEvent(f.sink.toward, string(FIN)))
+	f.sink.finSent = true
+	l.beginTask()
+	return true
 }
 
 // sawFIN records that the peer of a side has ended its stream.

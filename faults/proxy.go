@@ -54,9 +54,10 @@ type Options struct {
 	// Seed is where all that is left to chance comes from: the same seed decides the same for the same traffic.
 	Seed uint64
 
-	// Accept makes what the proxy relays of a connection that a listener has accepted, such as a TLS server's end of it;
-	// nil for the connection itself. It must have CloseWrite and SetLinger, too.
-	Accept func(ctx context.Context, conn net.Conn) (net.Conn, error)
+	// Accept makes what the proxy relays of a connection that a listener has accepted, given its number, such as a TLS
+	// server's end of it; nil for the connection itself. It must have CloseWrite and SetLinger, too. Package transport has
+	// what is needed. Where it fails, it ends the connection.
+	Accept func(ctx context.Context, number int, conn net.Conn) (net.Conn, error)
 
 	// Unread relays all bytes without looking for packets in them: conditions work, rules never match.
 	Unread bool
@@ -308,7 +309,7 @@ func (p *Proxy) connect(number int, device *side) (*link, error) {
 		return fail(device.from, "accepting", err)
 	}
 	if p.options.Accept != nil {
-		conn, err := p.options.Accept(p.dialing, device.conn)
+		conn, err := p.options.Accept(p.dialing, number, device.conn)
 		if err == nil {
 			var wrapped *side
 			if wrapped, err = newSide(conn, device.from, device.toward); err == nil {

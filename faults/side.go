@@ -70,12 +70,6 @@ func (s *side) over() bool {
 	return s.gone || s.finSeen && s.finSent
 }
 
-// closeWrite sends FIN. It fails where the connection is gone, which Read will tell.
-func (s *side) closeWrite() {
-	s.finSent = true
-	s.conn.CloseWrite()
-}
-
 // reset sends RST. Its calls fail where the connection is gone.
 func (s *side) reset() {
 	s.gone = true

@@ -24,22 +24,15 @@ import (
 	"mqtthil/harness/timeline"
 )
 
-// fronted is a listener whose connections come with the transport taken off.
-type fronted struct {
-	net.Listener
-	front *transport.Front
-}
-
-func (l fronted) Accept() (net.Conn, error) {
-	for {
-		conn, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		if stream, err := l.front.Accept(context.Background(), conn); err == nil {
-			return stream, nil
-		}
-	}
+// behind makes a proxy with a transport in front of it and another one behind.
+func behind(front *transport.Front, rec *timeline.Recorder, back transport.Back) *faults.Proxy {
+	return faults.New(faults.Options{
+		Record: rec,
+		Dial:   back.Connect,
+		Accept: func(ctx context.Context, number int, conn net.Conn) (net.Conn, error) {
+			return front.Accept(transport.WithConnection(ctx, number), conn)
+		},
+	})
 }
 
 // TestPath has the emulated ESP32 reach a real broker through the proxy, with one transport in front of it and another
@@ -92,10 +85,10 @@ func TestPath(t *testing.T) {
 					options.Authority, options.Names = ca(), []string{host}
 				}
 				rec := timeline.NewRecorder(nil)
-				proxy := faults.New(rec, broker.back.Connect)
+				proxy := behind(newFront(t, options), rec, broker.back)
 				defer proxy.Close()
 				n := newLoopback(t)
-				go func() { _ = proxy.Serve(fronted{n.Listener, newFront(t, options)}) }()
+				go func() { _ = proxy.Serve(n.Listener) }()
 
 				e := n.esp(t, device+"://"+host+"/mqtt", esptls.Build{})
 				if err := e.Start(); err != nil {
@@ -132,9 +125,9 @@ func TestPathInVirtualTime(t *testing.T) {
 					reach := front.back
 					reach.Dial, back.back.Dial = near.dial, far.dial
 					rec := timeline.NewRecorder(nil)
-					proxy := faults.New(rec, back.back.Connect)
+					proxy := behind(newFront(t, front.front), rec, back.back)
 					defer proxy.Close()
-					go func() { _ = proxy.Serve(fronted{near.Listener, newFront(t, front.front)}) }()
+					go func() { _ = proxy.Serve(near.Listener) }()
 					broker := newFront(t, back.front)
 					for _, ending := range []string{"fin", "rst"} {
 						for _, byDevice := range []bool{true, false} {

@@ -88,7 +88,8 @@ func onNetworks(t *testing.T, test func(t *testing.T, n network)) {
 // network is a listener and the way to it.
 type network struct {
 	net.Listener
-	dial func(ctx context.Context) (net.Conn, error)
+	dial  func(ctx context.Context) (net.Conn, error)
+	other func(testing.TB) network // of the same kind
 }
 
 func newMemory(t testing.TB) network {
@@ -101,7 +102,7 @@ func newMemory(t testing.TB) network {
 	t.Cleanup(func() { _ = listener.Close() })
 	return network{listener, func(ctx context.Context) (net.Conn, error) {
 		return memory.DialContext(ctx, "tcp", host+":8883")
-	}}
+	}, newMemory}
 }
 
 func newLoopback(t testing.TB) network {
@@ -114,7 +115,7 @@ func newLoopback(t testing.TB) network {
 	return network{listener, func(ctx context.Context) (net.Conn, error) {
 		var dialer net.Dialer
 		return dialer.DialContext(ctx, "tcp", listener.Addr().String())
-	}}
+	}, newLoopback}
 }
 
 // result is what came of the handshakes of one side.
