@@ -15,6 +15,7 @@ import (
 	"mqtthil/devices/emulator"
 	"mqtthil/devices/port"
 	"mqtthil/faults"
+	"mqtthil/faults/transport"
 	"mqtthil/harness/timeline"
 )
 
@@ -23,6 +24,7 @@ import (
 type Bench struct {
 	DUT    *devices.DUT
 	Faults *faults.Proxy
+	Front  *transport.Front // the bench's end of TLS and WebSocket; nil where the run's transport has none of them
 	Broker *broker.Broker
 	Record *timeline.Recorder
 
@@ -55,14 +57,19 @@ func (b *Bench) open() {
 	if err := b.Broker.Serve(brokerListener); err != nil {
 		b.harness("starting the broker: %v", err)
 	}
+	proxyListener := listen(network.host(b.options.Listen))
+	host, _, _ := net.SplitHostPort(proxyListener.Addr().String())
+	accept, err := b.options.way.accept(b, host)
+	if err != nil {
+		b.harness("transport %s: %v", b.options.Transport, err)
+	}
 	b.Faults = faults.New(faults.Options{
 		Record: b.Record,
+		Accept: accept,
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			return network.dial(ctx, "tcp", brokerListener.Addr().String())
 		},
 	})
-	proxyListener := listen(network.host(b.options.Listen))
-	b.address = proxyListener.Addr().String()
 	serving := make(chan struct{})
 	go func() {
 		defer close(serving)
@@ -73,6 +80,9 @@ func (b *Bench) open() {
 		}
 	}()
 	b.closing(func() { b.Faults.Close(); <-serving })
+	if b.address, err = b.options.way.shield(b, host, proxyListener.Addr().String()); err != nil {
+		b.infrastructure("transport %s: %v", b.options.Transport, err)
+	}
 	b.openDevice(network)
 }
 

@@ -26,7 +26,7 @@ func (b *Bench) KeepAlive() time.Duration { return b.options.KeepAlive }
 // Config is the configuration that scenarios begin with: the way to the broker, the run's keep alive, and a short wait
 // between connections.
 func (b *Bench) Config() devices.Config {
-	return devices.Config{Broker: b.address, KeepAlive: b.options.KeepAlive, ReconnectTimeout: time.Second}
+	return devices.Config{Broker: b.address, Scheme: b.options.way.scheme(), TLS: b.options.way.client, KeepAlive: b.options.KeepAlive, ReconnectTimeout: time.Second}
 }
 
 // Connect starts a client with this configuration and waits until it has connected.

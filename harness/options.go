@@ -40,6 +40,7 @@ type Options struct {
 	Time          TimeMode // default: virtual for the emulated device, real for any other
 	Defects       []string // planted in the emulated device
 	WithoutQuirks []string // quirks that are switched off in the emulated device
+	Transport     string   // between device and proxy, one of Transports; default tcp
 	Out           string   // folder that the run's own folder is made in; default out
 
 	Focus, Skip []string // regular expressions over full names, as Ginkgo's
@@ -55,6 +56,7 @@ type Options struct {
 
 	behaviour espmqtt.Behaviour // what WithoutQuirks and Defects come to
 	dialect   devices.Dialect   // what Console comes to
+	way       *way              // what Transport comes to
 
 	// wallBudget bounds a scenario in virtual time on the wall clock: one that takes longer runs without ever waiting.
 	wallBudget time.Duration
@@ -113,6 +115,12 @@ func (o Options) settle() (Options, error) {
 	case Virtual, Real:
 	default:
 		return o, fmt.Errorf("%w: unknown time %q; it is virtual or real", ErrUsage, o.Time)
+	}
+	if o.Transport == "" {
+		o.Transport = Transports()[0]
+	}
+	if o.way, err = newWay(o); err != nil {
+		return o, err
 	}
 	if o.behaviour, err = Behaviour(o.WithoutQuirks, o.Defects); err != nil {
 		return o, err

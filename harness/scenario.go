@@ -123,6 +123,7 @@ func (d Description) header(o Options, started time.Time) timeline.Event {
 		Settings: map[string]string{
 			"device":         o.Device,
 			"console":        o.Console,
+			"transport":      o.Transport,
 			"time":           string(o.Time),
 			"defects":        strings.Join(o.Defects, ", "),
 			"without quirks": strings.Join(o.WithoutQuirks, ", "),

@@ -18,14 +18,15 @@ import (
 
 // Environment of TestScenarios: what to run it against. Unset means the emulated device in virtual time.
 const (
-	deviceVariable  = "MQTTHIL_DEVICE"         // as --device of mqtthil run
-	consoleVariable = "MQTTHIL_CONSOLE"        // as --console of mqtthil run
-	timeVariable    = "MQTTHIL_TIME"           // virtual or real
-	listenVariable  = "MQTTHIL_LISTEN"         // as --listen of mqtthil run
-	defectVariable  = "MQTTHIL_DEFECT"         // a planted defect
-	quirksVariable  = "MQTTHIL_WITHOUT_QUIRKS" // names of quirks, with commas between them
-	labelsVariable  = "MQTTHIL_LABELS"         // a label filter
-	outVariable     = "MQTTHIL_OUT"            // folder for the records
+	deviceVariable    = "MQTTHIL_DEVICE"         // as --device of mqtthil run
+	consoleVariable   = "MQTTHIL_CONSOLE"        // as --console of mqtthil run
+	transportVariable = "MQTTHIL_TRANSPORT"      // as --transport of mqtthil run
+	timeVariable      = "MQTTHIL_TIME"           // virtual or real
+	listenVariable    = "MQTTHIL_LISTEN"         // as --listen of mqtthil run
+	defectVariable    = "MQTTHIL_DEFECT"         // a planted defect
+	quirksVariable    = "MQTTHIL_WITHOUT_QUIRKS" // names of quirks, with commas between them
+	labelsVariable    = "MQTTHIL_LABELS"         // a label filter
+	outVariable       = "MQTTHIL_OUT"            // folder for the records
 )
 
 // TestScenarios plays the scenarios under go test.
@@ -33,6 +34,7 @@ func TestScenarios(t *testing.T) {
 	options := harness.Options{
 		Device:      os.Getenv(deviceVariable),
 		Console:     os.Getenv(consoleVariable),
+		Transport:   os.Getenv(transportVariable),
 		Time:        harness.TimeMode(os.Getenv(timeVariable)),
 		Listen:      os.Getenv(listenVariable),
 		LabelFilter: os.Getenv(labelsVariable),
@@ -113,6 +115,40 @@ func TestStubConsole(t *testing.T) {
 		if console := events[0].Scenario.Settings["console"]; console != "stub" {
 			t.Errorf("%s ran over the console %s", events[0].Scenario.Name, console)
 		}
+	}
+}
+
+// TestTransports: what holds over TCP holds over all that can be on top of it.
+func TestTransports(t *testing.T) {
+	t.Parallel()
+	for _, transport := range harness.Transports() {
+		if transport == "tcp" || transport == "psk" { // which is a process, and real time's: TestPSK
+			continue
+		}
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			records, output, process := play(t, transportVariable+"="+transport, consoleVariable+"=stub")
+			if !process.Success() || len(records) != len(harness.List()) {
+				t.Fatalf("%d of %d scenarios ran:\n%s", len(records), len(harness.List()), output)
+			}
+			for _, events := range records {
+				if got := events[0].Scenario.Settings["transport"]; got != transport {
+					t.Errorf("%s ran over the transport %s", events[0].Scenario.Name, got)
+				}
+			}
+		})
+	}
+}
+
+// TestPSK runs scenarios over TLS with a pre-shared key, in real time.
+func TestPSK(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("stunnel"); err != nil && os.Getenv("CI") == "" {
+		t.Skip("stunnel is not installed; on Debian: apt-get install stunnel4")
+	}
+	records, output, process := play(t, transportVariable+"=psk", timeVariable+"=real", labelsVariable+"=fragmentation")
+	if !process.Success() || len(records) == 0 {
+		t.Fatalf("%d scenarios ran:\n%s", len(records), output)
 	}
 }
 

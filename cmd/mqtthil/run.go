@@ -34,6 +34,10 @@ The console is that of Espressif's MQTT conformance application. With --console 
 numbered frames with a checksum, of which a damaged one is sent again; firmware-stub/README.md
 describes both.
 
+The device reaches the bench over plain TCP, or as --transport says: with tls and wss it is given the certificate
+of an authority that is made for the run, with mutual-tls one of its own and a key, too, and with psk (by stunnel, in real
+time) a key that it shares with the bench. The proxy takes the transport off, so that faults and report see packets.
+
 The emulated device runs in virtual time, where minutes of keep alive take milliseconds, unless
 --time real asks for the wall clock, TCP and a pseudo-terminal. Any other device runs in real time.`,
 		Example: `  mqtthil run
@@ -44,7 +48,8 @@ The emulated device runs in virtual time, where minutes of keep alive take milli
   mqtthil run --time real --keep-alive 2s
   mqtthil run --device 'exec:./build/mqtt_conformance.elf'
   mqtthil run --device serial:/dev/ttyUSB0 --listen 192.168.1.10
-  mqtthil run --console stub`,
+  mqtthil run --console stub
+  mqtthil run --transport wss`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			options.Time = harness.TimeMode(mode)
@@ -57,6 +62,8 @@ The emulated device runs in virtual time, where minutes of keep alive take milli
 	f.StringVar(&options.Device, "device", harness.Emulated, "the device under test: emulated, exec:COMMAND or serial:PATH")
 	f.StringVar(&options.Console, "console", console.Names()[0],
 		"what the device speaks on its console: "+strings.Join(console.Names(), " or "))
+	f.StringVar(&options.Transport, "transport", harness.Transports()[0],
+		"how the device reaches the bench: "+strings.Join(harness.Transports(), ", "))
 	f.StringVar(&mode, "time", "", "virtual or real (default virtual for the emulated device)")
 	f.StringArrayVar(&options.Defects, "defect", nil, "plant a defect in the emulated device (see mqtthil list defects); repeatable")
 	f.StringArrayVar(&options.WithoutQuirks, "without-quirk", nil,

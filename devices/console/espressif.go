@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -134,7 +135,12 @@ func clientConfig(c devices.Config) (map[string]any, error) {
 		set(int(d/unit), d != 0, path...)
 	}
 
-	set("mqtt://"+c.Broker, c.Broker != "", "broker", "address", "uri")
+	set(cmp.Or(c.Scheme, "mqtt")+"://"+c.Broker, c.Broker != "", "broker", "address", "uri")
+	set(c.TLS.CA, c.TLS.CA != "", "broker", "verification", "certificate")
+	set(c.TLS.Key, c.TLS.Key != "", "broker", "verification", "psk_hint_key", "key")
+	set(c.TLS.Identity, c.TLS.Key != "", "broker", "verification", "psk_hint_key", "hint")
+	set(c.TLS.Certificate, c.TLS.Certificate != "", "credentials", "authentication", "certificate")
+	set(c.TLS.PrivateKey, c.TLS.PrivateKey != "", "credentials", "authentication", "key")
 	set(c.ClientID, c.ClientID != "", "credentials", "client_id")
 	set(c.Username, c.Username != "", "credentials", "username")
 	set(c.Password, c.Password != "", "credentials", "authentication", "password")
