@@ -23,6 +23,7 @@ func (p *power) repl(command commander) {
 			return
 		case <-p.typed.arrived:
 		}
+		awake := false
 		for text := p.typed.take(); len(text) > 0; text = p.typed.take() {
 			ended := false
 			for _, b := range text {
@@ -31,6 +32,10 @@ func (p *power) repl(command commander) {
 			p.write(line.takeEcho())
 			if !ended { // the last byte of a text is the only one that may end a line
 				continue
+			}
+			if !awake {
+				p.wake()
+				awake = true
 			}
 			p.run(command, line.take())
 			if p.dead() {

@@ -30,6 +30,8 @@ type Environment struct {
 	CertificateBundle *x509.CertPool
 	// Signer is the key of the board's digital signature peripheral, which never shows it.
 	Signer crypto.Signer
+	// Wake is called by a task that something has woken; it returns when the task runs. Nil: at once.
+	Wake func()
 	// Memory is the heap that the outbox lives on; nil is one without end.
 	Memory Memory
 	// Log takes a log line of ESP-IDF: level E, W or I, tag and text. It may be nil.
@@ -136,6 +138,9 @@ func New(config Config, kconfig Kconfig, environment Environment, behaviour Beha
 		outbox:      outbox{memory: environment.Memory},
 		v5:          newV5(),
 		received:    map[uint16]bool{},
+	}
+	if environment.Wake == nil {
+		c.environment.Wake = func() {}
 	}
 	conflict, err := c.configure(config)
 	if err = cmp.Or(err, conflict); err != nil {

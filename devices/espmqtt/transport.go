@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -82,6 +83,7 @@ func (s *socket) receive() {
 		s.ended = err
 		s.mu.Unlock()
 		signal(s.arrived)
+		runtime.Gosched() // to the task: what comes from elsewhere a moment later must not overtake this
 		if err != nil {
 			return
 		}
