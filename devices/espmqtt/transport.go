@@ -62,9 +62,17 @@ func newSocket(conn net.Conn, power <-chan struct{}) *socket {
 	return s
 }
 
+// Most of what a board receives are small packets, so that a connection keeps no more than a small buffer to read with.
+// What does not fit it is read on before the task hears of it; moment is the time, in which no more comes, that is waited
+// where the buffer is just full.
+const (
+	readBuffer = 512 // bytes
+	moment     = time.Millisecond
+)
+
 // receive fills the receive buffer until the connection ends.
 func (s *socket) receive() {
-	buffer := make([]byte, receiveWindow)
+	buffer := make([]byte, readBuffer)
 	for {
 		s.mu.Lock()
 		free := receiveWindow - len(s.held)
@@ -77,9 +85,13 @@ func (s *socket) receive() {
 				return
 			}
 		}
-		n, err := s.conn.Read(buffer[:free])
+		n, err := s.conn.Read(buffer[:min(free, readBuffer)])
+		var more []byte
+		if n == readBuffer && err == nil {
+			more, err = s.readOn(free - n)
+		}
 		s.mu.Lock()
-		s.held = append(s.held, buffer[:n]...)
+		s.held = append(append(s.held, buffer[:n]...), more...)
 		s.ended = err
 		s.mu.Unlock()
 		signal(s.arrived)
@@ -88,6 +100,26 @@ func (s *socket) receive() {
 			return
 		}
 	}
+}
+
+// readOn reads up to limit bytes more, if they are there.
+func (s *socket) readOn(limit int) ([]byte, error) {
+	if limit == 0 {
+		return nil, nil
+	}
+	buffer := make([]byte, limit)
+	_ = s.conn.SetReadDeadline(time.Now().Add(moment))
+	n, err := s.conn.Read(buffer)
+	_ = s.conn.SetReadDeadline(time.Time{})
+	select {
+	case <-s.power: // its deadline must not be taken back
+		return buffer[:n], errNoPower
+	default:
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = nil
+	}
+	return buffer[:n], err
 }
 
 func signal(c chan struct{}) {
