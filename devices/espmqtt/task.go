@@ -79,13 +79,9 @@ func (c *client) clearOutbox() {
 
 // poll waits, without the lock, until there is something to read or the poll time is over.
 func (c *client) poll(t transport) {
-	began, limit := time.Now(), c.kconfig.PollReadTimeout
-	switch {
-	case t.poll(0):
-	case t.poll(limit):
+	limit := c.kconfig.PollReadTimeout
+	if !t.poll(0) && t.poll(limit+limit/pollExcess+loopCost) {
 		c.environment.Wake()
-	default:
-		c.sleep(time.Until(began.Add(limit + limit/pollExcess + loopCost)))
 	}
 }
 

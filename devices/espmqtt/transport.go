@@ -44,6 +44,7 @@ type socket struct {
 	power   <-chan struct{} // closed when the board has lost its power
 	arrived chan struct{}   // something new is in held or ended
 	room    chan struct{}   // held has become shorter
+	late    *time.Timer     // of poll, the same for all its calls; nil before the first
 
 	mu    sync.Mutex
 	held  []byte // received and not yet read
@@ -139,12 +140,16 @@ func (s *socket) poll(wait time.Duration) bool {
 	if s.ready() || wait <= 0 {
 		return s.ready()
 	}
-	late := time.NewTimer(wait)
-	defer late.Stop()
+	if s.late == nil {
+		s.late = time.NewTimer(wait)
+	} else {
+		s.late.Reset(wait)
+	}
+	defer s.late.Stop()
 	for !s.ready() {
 		select {
 		case <-s.arrived:
-		case <-late.C:
+		case <-s.late.C:
 			return s.ready()
 		case <-s.power:
 			return true
