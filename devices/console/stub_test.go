@@ -298,11 +298,11 @@ func TestStubCommandIsRepeated(t *testing.T) {
 		expect(t, "the next", bare(line), `CMD 10 {"do":"start"}`)
 		r.typed()
 		var names string
-		for range 200 {
+		for range 500 {
 			names += r.says(frame.Nak, 9, `{"error":"too-long"}`)
 		}
 		expect(t, "refused for ever", names, "ANSWER PROMPT")
-		if typed := strings.Count(r.typed(), "CMD"); typed != 100 {
+		if typed := strings.Count(r.typed(), "CMD"); typed != 400 {
 			t.Errorf("typed %d times", typed)
 		}
 	})

@@ -13,6 +13,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -80,6 +81,7 @@ type power struct {
 	app    program
 	random *rand.Rand
 	heap   heap
+	waking chan struct{} // held by the task that the processor switches to
 
 	mu    sync.Mutex
 	conns map[*networkConn]struct{}
@@ -141,6 +143,7 @@ func (b *Board) listen() error {
 			b.power.typed.add(buffer[:n])
 		}
 		b.mu.Unlock()
+		runtime.Gosched() // to the console's task, which a Read that blocks a thread would keep waiting
 		switch {
 		case err == nil:
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrClosedPipe), errors.Is(err, net.ErrClosed), errors.Is(err, os.ErrClosed),
@@ -218,6 +221,7 @@ func (b *Board) boot(why cause) {
 		off:    make(chan struct{}),
 		random: rand.New(rand.NewPCG(b.options.Seed, uint64(b.options.MAC[5]))),
 		heap:   heap{size: b.options.Heap},
+		waking: make(chan struct{}, 1),
 		conns:  map[*networkConn]struct{}{},
 	}
 	b.options.Seed++ // another boot, other random numbers

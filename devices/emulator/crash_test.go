@@ -160,9 +160,9 @@ func TestBoardAsleep(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := run(t, Options{})
 		b.expect(prompt)
-		start := time.Now()
 		for _, d := range []time.Duration{5 * time.Second, time.Hour} {
 			conn := b.connects()
+			start := time.Now()
 			if err := b.DeepSleep(d); err != nil {
 				t.Fatal(err)
 			}
@@ -189,7 +189,6 @@ func TestBoardAsleep(t *testing.T) {
 			}
 			b.expect(prompt)
 			b.refused(conn)
-			start = time.Now()
 		}
 		cycle := func() error { b.PowerOff(); b.PowerOn(); return nil }
 		for name, wake := range map[string]func() error{"Reset": b.Reset, "power": cycle} {

@@ -165,6 +165,7 @@ func (p *power) environment() espmqtt.Environment {
 		Random: rand.New(rand.NewPCG(p.random.Uint64(), p.random.Uint64())),
 		Dial:   p.dial,
 		Log:    p.log,
+		Wake:   p.wake,
 		Memory: p,
 		Panic:  func() { p.panic(BadLoad) },
 

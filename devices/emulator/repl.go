@@ -13,31 +13,42 @@ const (
 // commander runs a command. It says whether there is such a command, and whether it succeeded.
 type commander func(name string, arguments []string) (known, ok bool)
 
-// repl is the console task: it echoes what is typed and runs each line, one after the other, until the power goes.
+// repl is the console task: it echoes what is typed and runs each line, one after the other, until the power goes. It is
+// a goroutine only while there is something to do.
 func (p *power) repl(command commander) {
 	var line editor
 	p.write(prompt)
-	for {
-		select {
-		case <-p.off:
+	p.typed.serve(func() {
+		if p.begin() {
+			go func() {
+				defer p.tasks.Done()
+				p.converse(command, &line)
+			}()
+		}
+	})
+}
+
+// converse deals with all that was typed.
+func (p *power) converse(command commander, line *editor) {
+	awake := false
+	for text := p.typed.take(); len(text) > 0; text = p.typed.take() {
+		ended := false
+		for _, b := range text {
+			ended = line.typed(b)
+		}
+		p.write(line.takeEcho())
+		if !ended { // the last byte of a text is the only one that may end a line
+			continue
+		}
+		if !awake {
+			p.wake()
+			awake = true
+		}
+		p.run(command, line.take())
+		if p.dead() {
 			return
-		case <-p.typed.arrived:
 		}
-		for text := p.typed.take(); len(text) > 0; text = p.typed.take() {
-			ended := false
-			for _, b := range text {
-				ended = line.typed(b)
-			}
-			p.write(line.takeEcho())
-			if !ended { // the last byte of a text is the only one that may end a line
-				continue
-			}
-			p.run(command, line.take())
-			if p.dead() {
-				return
-			}
-			p.write(prompt)
-		}
+		p.write(prompt)
 	}
 }
 
@@ -71,13 +82,13 @@ func (e *editor) typed(b byte) (ended bool) {
 
 func (e *editor) take() string {
 	line := string(e.line)
-	e.line = e.line[:0]
+	e.line = nil // for most of the time nobody types
 	return line
 }
 
 func (e *editor) takeEcho() string {
 	echo := string(e.echo)
-	e.echo = e.echo[:0]
+	e.echo = nil
 	return echo
 }
 

@@ -361,8 +361,11 @@ func TestStubOnce(t *testing.T) {
 		if messages != 1 {
 			t.Errorf("published %d times", messages)
 		}
+		b.succeeds(`{"do":"set_uri","uri":"mqtt://nowhere:1"}`)
+		b.succeeds(`{"do":"disconnect"}`)
+		b.eventually("MQTT_EVENT_ERROR")
 		b.number++
-		b.typesFrame(frame.Command, b.number, `{"do":"stop"}`) // which takes a while
+		b.typesFrame(frame.Command, b.number, `{"do":"stop"}`) // which takes half the time to reconnect
 		b.expectFrame(frame.Ack)
 		b.typesFrame(frame.Command, b.number, `{"do":"stop"}`)
 		if f := b.expectFrame(frame.Ack); f.Number != b.number {

@@ -82,6 +82,7 @@ func (l *stubLink) read() {
 		case <-l.power.off:
 			return
 		case <-l.power.typed.arrived:
+			l.power.wake()
 		}
 		for text := l.power.typed.take(); len(text) > 0; text = l.power.typed.take() {
 			for _, b := range text {

@@ -18,20 +18,22 @@ type uart struct {
 	baud int // 0: bytes take no time
 
 	printing chan struct{} // held by who prints; a channel, so that a wait for it is one that virtual time can see
-	more     chan struct{} // something was printed
 	room     chan struct{} // the line has taken something
+	stopping chan struct{} // closed when nobody waits any more for what is on the line
+	idle     chan struct{} // nothing is pending any more
 
 	free time.Time // when the line has taken what is on it; for who sends
 
 	mu      sync.Mutex
 	pending bytes.Buffer
+	started bool
+	sending bool // a goroutine does, which lives no longer than something is pending
 	gone    bool // the reader
 }
 
 const (
 	uartBuffer = 64 << 10 // bytes that may be pending before a board waits
 	uartChunk  = 4 << 10  // bytes that are put on the line at once
-	uartSpare  = 512      // bytes of memory that are kept for what is printed next
 	uartFIFO   = 128      // bytes that a UART with a speed holds, in either direction
 	uartDriver = 256      // bytes that the driver holds for a console that is busy, beside those in the UART
 	patience   = time.Second
@@ -39,7 +41,8 @@ const (
 
 func newUART(line io.ReadWriter, baud int) *uart {
 	return &uart{line: line, baud: baud,
-		printing: make(chan struct{}, 1), more: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+		printing: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		stopping: make(chan struct{}), idle: make(chan struct{}, 1)}
 }
 
 // chunk is how many bytes go over the line at once: with a speed, as many as take about 10 ms, if the UART can hold
@@ -93,7 +96,7 @@ func (u *uart) accept(text string) bool {
 		return u.gone
 	}
 	u.pending.WriteString(text)
-	signal(u.more)
+	u.send()
 	return true
 }
 
@@ -115,47 +118,54 @@ func (u *uart) powerOff() {
 // start begins to send. The function that it returns ends that, and waits for what is pending to be sent; where the
 // line takes nothing, it gives up after a while and leaves it to whoever closes the line to end the Write that waits.
 func (u *uart) start() (stop func()) {
-	stopping, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		u.send(stopping)
-	}()
-	return func() {
-		close(stopping)
-		for {
-			late := time.NewTimer(patience)
-			select {
-			case <-stopped:
-				late.Stop()
-				return
-			case <-u.room:
-				late.Stop()
-			case <-late.C:
-				return
-			}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.started = true
+	u.send()
+	return u.stop
+}
+
+func (u *uart) stop() {
+	close(u.stopping)
+	for u.ends() {
+		late := time.NewTimer(patience)
+		select {
+		case <-u.idle:
+		case <-u.room:
+		case <-late.C:
+			return
 		}
+		late.Stop()
 	}
 }
 
-// send puts on the line what is printed.
-func (u *uart) send(stopping <-chan struct{}) {
-	for stop := false; !stop; {
-		select {
-		case <-u.more:
-		case <-stopping:
-			stop = true
-		}
+// ends begins nothing new, and says whether something is still being sent.
+func (u *uart) ends() (sending bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.started = false
+	return u.sending
+}
+
+// send sees to it that what is pending is put on the line. To be called with the lock held.
+func (u *uart) send() {
+	if !u.started || u.sending || u.pending.Len() == 0 {
+		return
+	}
+	u.sending = true
+	go func() {
 		for chunk := u.next(); len(chunk) > 0; chunk = u.next() {
-			u.travel(len(chunk), stopping)
+			u.travel(len(chunk))
 			_, _ = u.line.Write(chunk) // a UART does not know whether anybody listens
 			u.setGone(false)
 			signal(u.room)
 		}
-	}
+		signal(u.idle)
+	}()
 }
 
 // travel waits while n bytes are on the line. Nobody waits for that when the console has ended.
-func (u *uart) travel(n int, stopping <-chan struct{}) {
+func (u *uart) travel(n int) {
 	if u.baud == 0 {
 		return
 	}
@@ -167,19 +177,19 @@ func (u *uart) travel(n int, stopping <-chan struct{}) {
 	defer arrival.Stop()
 	select {
 	case <-arrival.C:
-	case <-stopping:
+	case <-u.stopping:
 	}
 }
 
-// next takes what is to be sent next.
+// next takes what is to be sent next. With nothing there, sending ends, and no memory is kept for it.
 func (u *uart) next() []byte {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	chunk := bytes.Clone(u.pending.Next(u.chunk()))
-	if u.pending.Len() == 0 && u.pending.Cap() > uartSpare {
-		u.pending = bytes.Buffer{} // what a long text needed is not kept
+	if u.pending.Len() == 0 {
+		u.pending, u.sending = bytes.Buffer{}, false
+		return nil
 	}
-	return chunk
+	return bytes.Clone(u.pending.Next(u.chunk()))
 }
 
 // typed is the receiving half of the serial port: bytes that the console's task has not read yet. It holds only so
@@ -190,7 +200,9 @@ type typed struct {
 
 	mu    sync.Mutex
 	bytes []byte
-	busy  bool // the console's task is at something else than reading
+	busy  bool   // the console's task is at something else than reading
+	start func() // starts the console's task; nil where it waits for arrived
+	runs  bool   // it was started, and has not found everything taken
 }
 
 // typedLimit bounds what is held for a console, in bytes, where the line has no speed.
@@ -212,7 +224,28 @@ func (t *typed) add(data []byte) {
 		room = t.room
 	}
 	t.bytes = append(t.bytes, data[:min(len(data), max(0, room-len(t.bytes)))]...)
-	signal(t.arrived)
+	t.arrives()
+}
+
+// serve has a console's task started when something was typed, which then takes until nothing is left.
+func (t *typed) serve(start func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.start, t.busy = start, false
+	if len(t.bytes) > 0 {
+		t.arrives()
+	}
+}
+
+// arrives tells the console's task. To be called with the lock held.
+func (t *typed) arrives() {
+	switch {
+	case t.start == nil:
+		signal(t.arrived)
+	case !t.runs:
+		t.runs = true
+		t.start()
+	}
 }
 
 // take takes what was typed, up to the end of a line. With nothing there, the console begins to read.
@@ -220,6 +253,7 @@ func (t *typed) take() []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.busy = len(t.bytes) > 0
+	t.runs = t.busy
 	n := len(t.bytes)
 	if i := bytes.IndexAny(t.bytes, "\r\n"); i >= 0 {
 		n = i + 1

@@ -30,6 +30,8 @@ type Environment struct {
 	CertificateBundle *x509.CertPool
 	// Signer is the key of the board's digital signature peripheral, which never shows it.
 	Signer crypto.Signer
+	// Wake is called by a task that something has woken; it returns when the task runs. Nil: at once.
+	Wake func()
 	// Memory is the heap that the client's own outbox lives on; nil is one without end.
 	Memory Memory
 	// NewOutbox makes the application's outbox, in a build with MQTT_CUSTOM_OUTBOX. One that is kept from one client to the
@@ -150,6 +152,9 @@ func New(config Config, kconfig Kconfig, environment Environment, behaviour Beha
 		events:      make(chan Event, max(kconfig.EventQueueSize, 1)),
 		v5:          newV5(),
 		received:    map[uint16]bool{},
+	}
+	if environment.Wake == nil {
+		c.environment.Wake = func() {}
 	}
 	conflict, err := c.configure(config)
 	if err = cmp.Or(err, conflict); err != nil {

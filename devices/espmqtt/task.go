@@ -80,23 +80,18 @@ func (c *client) clearOutbox() {
 
 // poll waits, without the lock, until there is something to read or the poll time is over.
 func (c *client) poll(t transport) {
-	began, limit := time.Now(), c.hurried(c.kconfig.PollReadTimeout, 10*time.Millisecond)
-	switch {
-	case t.poll(0):
-	case t.poll(limit):
-		c.sleep(wakeCost)
-	default:
-		c.sleep(time.Until(began.Add(limit + limit/pollExcess + loopCost)))
+	limit := c.hurried(c.kconfig.PollReadTimeout, 10*time.Millisecond)
+	if !t.poll(0) && t.poll(limit+limit/pollExcess+loopCost) {
+		c.environment.Wake()
 	}
 }
 
 // What a turn of the loop takes beside its wait, as recordings of the real client show it: a poll that runs out takes
-// longer than the set time, and a task that is woken does not run at once. Without that, times that are multiples of the
-// poll would meet exactly, which they never do on a board.
+// longer than the set time. Without that, times that are multiples of the poll would meet exactly, which they never do on
+// a board.
 const (
 	pollExcess = 1000 // the part of the poll time by which it is exceeded
 	loopCost   = 100 * time.Microsecond
-	wakeCost   = 100 * time.Microsecond
 )
 
 // waitIsOver says whether the time to the next attempt had passed, strictly, at a time in ms since boot (ESP-TASK-07).

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -43,6 +44,7 @@ type socket struct {
 	power   <-chan struct{} // closed when the board has lost its power
 	arrived chan struct{}   // something new is in held or ended
 	room    chan struct{}   // held has become shorter
+	late    *time.Timer     // of poll, the same for all its calls; nil before the first
 
 	mu    sync.Mutex
 	held  []byte // received and not yet read
@@ -61,9 +63,17 @@ func newSocket(conn net.Conn, power <-chan struct{}) *socket {
 	return s
 }
 
+// Most of what a board receives are small packets, so that a connection keeps no more than a small buffer to read with.
+// What does not fit it is read on before the task hears of it; moment is the time, in which no more comes, that is waited
+// where the buffer is just full.
+const (
+	readBuffer = 512 // bytes
+	moment     = time.Millisecond
+)
+
 // receive fills the receive buffer until the connection ends.
 func (s *socket) receive() {
-	buffer := make([]byte, receiveWindow)
+	buffer := make([]byte, readBuffer)
 	for {
 		s.mu.Lock()
 		free := receiveWindow - len(s.held)
@@ -76,16 +86,41 @@ func (s *socket) receive() {
 				return
 			}
 		}
-		n, err := s.conn.Read(buffer[:free])
+		n, err := s.conn.Read(buffer[:min(free, readBuffer)])
+		var more []byte
+		if n == readBuffer && err == nil {
+			more, err = s.readOn(free - n)
+		}
 		s.mu.Lock()
-		s.held = append(s.held, buffer[:n]...)
+		s.held = append(append(s.held, buffer[:n]...), more...)
 		s.ended = err
 		s.mu.Unlock()
 		signal(s.arrived)
+		runtime.Gosched() // to the task: what comes from elsewhere a moment later must not overtake this
 		if err != nil {
 			return
 		}
 	}
+}
+
+// readOn reads up to limit bytes more, if they are there.
+func (s *socket) readOn(limit int) ([]byte, error) {
+	if limit == 0 {
+		return nil, nil
+	}
+	buffer := make([]byte, limit)
+	_ = s.conn.SetReadDeadline(time.Now().Add(moment))
+	n, err := s.conn.Read(buffer)
+	_ = s.conn.SetReadDeadline(time.Time{})
+	select {
+	case <-s.power: // its deadline must not be taken back
+		return buffer[:n], errNoPower
+	default:
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = nil
+	}
+	return buffer[:n], err
 }
 
 func signal(c chan struct{}) {
@@ -105,12 +140,16 @@ func (s *socket) poll(wait time.Duration) bool {
 	if s.ready() || wait <= 0 {
 		return s.ready()
 	}
-	late := time.NewTimer(wait)
-	defer late.Stop()
+	if s.late == nil {
+		s.late = time.NewTimer(wait)
+	} else {
+		s.late.Reset(wait)
+	}
+	defer s.late.Stop()
 	for !s.ready() {
 		select {
 		case <-s.arrived:
-		case <-late.C:
+		case <-s.late.C:
 			return s.ready()
 		case <-s.power:
 			return true

@@ -29,7 +29,7 @@ type Network struct {
 // Where two things happen at once, it shows.
 const (
 	pace   = 50 * time.Microsecond
-	typing = 110 * time.Microsecond
+	typing = 10 * time.Microsecond
 )
 
 // settling is the time between the board's power-on and the start of its client.

@@ -5,7 +5,7 @@ const bufferSize = 64 << 10
 
 // firstBuffer is what an end allocates for its first bytes. Most connections carry small packets only, and a long
 // scenario opens thousands of them.
-const firstBuffer = 1 << 10
+const firstBuffer = 256
 
 // ring is a receive buffer. Its zero value is empty; it grows up to bufferSize and never shrinks.
 type ring struct {
