@@ -305,7 +305,7 @@ func (f *flow) deliver(d delivery) error {
 	case d.ending == FIN:
 		return f.deliverEnd(d)
 	case d.ending == RST:
-		f.link.end(RST)
+		f.link.passRST()
 		return nil
 	case len(d.actions) == 0:
 		return f.handOut(d)
@@ -376,6 +376,10 @@ func (f *flow) sourceEnded(err error) {
 		f.link.lost(f.source, string(RST))
 	default:
 		f.link.lost(f.source, cause(err))
+	}
+	if how == RST && f.stopped {
+		f.link.passRST() // nothing that it would have to wait for is on its way
+		return
 	}
 	f.hand(delivery{ending: how})
 }

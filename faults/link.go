@@ -181,8 +181,23 @@ func (l *link) sendFIN(f *flow) {
 	}
 	l.note(l.closeEvent(f.sink.toward, string(FIN)))
 	f.sink.closeWrite()
+	l.stopWhenOver()
+}
+
+// stopWhenOver ends a link of which both connections have ended. The caller holds mu.
+func (l *link) stopWhenOver() {
 	if l.device.over() && l.broker.over() && l.ending == "" {
 		l.stop(FIN)
+	}
+}
+
+// passRST ends the link as a peer has ended its side of it, unless the link is silent.
+func (l *link) passRST() {
+	l.mu.Lock()
+	silent := l.silent
+	l.mu.Unlock()
+	if !silent {
+		l.end(RST)
 	}
 }
 
@@ -196,6 +211,7 @@ func (l *link) sawFIN(s *side) {
 	s.finSeen = true
 	l.note(l.closeEvent(s.from, string(FIN)))
 	l.stopSilently()
+	l.stopWhenOver()
 }
 
 // lost records that the peer of a side is gone, once.

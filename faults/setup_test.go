@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -271,6 +272,21 @@ func (p *peer) fin() {
 func (p *peer) rst() {
 	p.t.Helper()
 	if err := errors.Join(p.Conn.(interface{ SetLinger(int) error }).SetLinger(0), p.Close()); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// wantSilence checks that nothing comes for a minute, neither bytes nor an end.
+func (p *peer) wantSilence() {
+	p.t.Helper()
+	if err := p.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		p.t.Fatal(err)
+	}
+	got := make([]byte, 1)
+	if n, err := p.Read(got); !errors.Is(err, os.ErrDeadlineExceeded) {
+		p.t.Errorf("got % x and %v, want silence", got[:n], err)
+	}
+	if err := p.SetReadDeadline(time.Now().Add(time.Hour)); err != nil {
 		p.t.Fatal(err)
 	}
 }

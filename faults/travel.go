@@ -103,7 +103,7 @@ func (f *flow) arriveAtSink(p piece, exits []timeline.Event) error {
 		f.link.sendFIN(f)
 		return nil
 	case RST:
-		f.link.end(RST)
+		f.link.passRST()
 		return nil
 	}
 	return f.send(p.data, exits)
