@@ -33,9 +33,28 @@ type carrier interface {
 
 // path is a condition at work on one direction of one connection.
 type path interface {
-	// carry appends what becomes of a piece that comes along, in order of time. It may keep memory of the piece's data
-	// only in what it appends. The pieces that go in are in order of time.
-	carry(p piece, on []piece) []piece
+	// carry hands on what becomes of a piece that comes along, in order of time, as the pieces that come in are. It
+	// returns how many of the piece's bytes it is done with, and what on has said: false when the conditions change or
+	// the link ends, and then the rest comes again. So a path must remember only what on has taken.
+	carry(p piece, on onward) (done int, goOn bool)
+}
+
+// onward takes a piece on its way, and returns how many of its bytes are done with and whether to go on.
+type onward func(piece) (done int, goOn bool)
+
+// carryParts has a path hand on a piece's data in parts: next says how long the next one is and when it goes, and
+// took what onward has done with of it.
+func carryParts(p piece, on onward, next func(data []byte) (size int, at time.Time), took func(done int, at time.Time)) (int, bool) {
+	done := 0
+	for done < len(p.data) {
+		size, at := next(p.data[done:])
+		n, goOn := on(piece{at: at, data: p.data[done:][:size]})
+		done += n
+		if took(n, at); !goOn {
+			return done, false
+		}
+	}
+	return done, true
 }
 
 // piece is something that goes over a link at some time: bytes, or the end of the stream.

@@ -153,10 +153,17 @@ func (p *Proxy) conditionsChanged(text string) {
 		l.impose(p.conditions)
 	}
 	if p.refuses() {
-		for l := range p.listeners {
-			l.Close()
-		}
+		p.stopListening()
 	}
+}
+
+// stopListening closes the listeners and forgets them, which says that the proxy itself has closed them. The caller
+// holds mu.
+func (p *Proxy) stopListening() {
+	for l := range p.listeners {
+		l.Close()
+	}
+	clear(p.listeners)
 }
 
 // refuses says whether connections are refused. The caller holds mu.
@@ -210,9 +217,10 @@ func (p *Proxy) keep(l net.Listener) bool {
 func (p *Proxy) drop(l net.Listener) (ours bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	_, kept := p.listeners[l]
 	delete(p.listeners, l)
 	l.Close()
-	return p.closed || p.refuses()
+	return !kept
 }
 
 // awaitAdmission waits until connections are not refused any more. It is false where the proxy is closed.
@@ -330,6 +338,7 @@ func (p *Proxy) receive(number int, device *side) error {
 			if !i.meets(number) {
 				continue
 			}
+			i.count()
 			timer := time.NewTimer(time.Duration(kind.By))
 			select {
 			case <-timer.C:
@@ -338,11 +347,34 @@ func (p *Proxy) receive(number int, device *side) error {
 			timer.Stop()
 		case neverAnswer:
 			if i.meets(number) {
+				i.count()
 				return p.ignore(i, device)
+			}
+		case down:
+			if kind.For == 0 && i.meets(number) {
+				p.awaitLink(i)
 			}
 		}
 	}
 	return nil
+}
+
+// awaitLink waits until a condition takes the link away no more.
+func (p *Proxy) awaitLink(i *Imposed) {
+	for {
+		p.mu.Lock()
+		changed := p.changed
+		stands := slices.Contains(p.conditions, i) && i.Condition().kind == down{}
+		p.mu.Unlock()
+		if !stands {
+			return
+		}
+		select {
+		case <-changed:
+		case <-p.dialing.Done():
+			return
+		}
+	}
 }
 
 var errIgnored = errors.New("nobody has answered the device, as a condition demands")
@@ -356,7 +388,8 @@ func (p *Proxy) ignore(i *Imposed, device *side) error {
 	}()
 	for {
 		p.mu.Lock()
-		changed, stands := p.changed, slices.Contains(p.conditions, i)
+		changed := p.changed
+		stands := slices.Contains(p.conditions, i) && i.Condition().kind == neverAnswer{}
 		p.mu.Unlock()
 		if stands && p.dialing.Err() == nil {
 			select {
@@ -452,9 +485,7 @@ func (p *Proxy) Close() {
 	p.mu.Lock()
 	p.closed = true
 	p.cancel()
-	for l := range p.listeners {
-		l.Close()
-	}
+	p.stopListening()
 	for l := range p.links {
 		l.end(RST)
 	}

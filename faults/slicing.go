@@ -49,20 +49,20 @@ type sliced struct {
 	last   time.Time // when the slice before arrived
 }
 
-func (s *sliced) carry(p piece, on []piece) []piece {
+func (s *sliced) carry(p piece, on onward) (int, bool) {
 	if p.ending != "" {
 		p.at = latest(p.at, s.last)
-		return append(on, p)
+		return on(p)
 	}
-	for data := p.data; len(data) > 0; {
+	return carryParts(p, on, func(data []byte) (int, time.Time) {
 		size := s.Size
 		if s.Variation > 0 {
 			size += s.random.IntN(2*s.Variation+1) - s.Variation
 		}
-		part := data[:min(max(size, 1), len(data))]
-		data = data[len(part):]
-		s.last = latest(p.at, s.last.Add(time.Duration(s.Gap)))
-		on = append(on, piece{at: s.last, data: part})
-	}
-	return on
+		return min(max(size, 1), len(data)), latest(p.at, s.last.Add(time.Duration(s.Gap)))
+	}, func(done int, at time.Time) {
+		if done > 0 {
+			s.last = at
+		}
+	})
 }
