@@ -147,6 +147,8 @@ func (l *link) stopSilently() {
 
 // freeze lets nothing through for a time, the direction opposite to f's included. What comes in the meantime waits.
 func (f *flow) freeze(d time.Duration) {
+	until := time.Now().Add(d)
+	f.opposite.frozen.Store(&until) // for what is under way
 	f.opposite.queue.add(delivery{at: time.Now(), actions: []Action{Delay(d), Drop()}})
 }
 

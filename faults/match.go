@@ -254,8 +254,13 @@ func (m Match) Select(events []timeline.Event) []timeline.Event {
 		if e.Kind != timeline.KindPacket {
 			continue
 		}
-		if e.Packet.Connect != nil {
+		if e.Packet.Connect != nil && e.Packet.Connect.ClientID != "" {
 			clients[e.Conn] = e.Packet.Connect.ClientID
+		}
+		for _, p := range e.Packet.Properties {
+			if e.Packet.Type == CONNACK.String() && p.Name == properties[propertyAssignedClientID].name {
+				clients[e.Conn] = p.Value
+			}
 		}
 		if e.Point != m.form.To.atDevice() {
 			continue

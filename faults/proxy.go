@@ -475,7 +475,7 @@ func (p *Proxy) Forge(to Direction, packet Template) (int, error) {
 	}})
 	for _, l := range present {
 		f := l.flows[to-1]
-		f.queue.add(f.forged(data))
+		f.queue.insert(f.forged(data))
 	}
 	return len(present), nil
 }

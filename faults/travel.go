@@ -131,6 +131,9 @@ func (t *transit) breakOff() {
 
 // arriveAtSink hands a piece on to the sink.
 func (f *flow) arriveAtSink(p piece, exits []timeline.Event) error {
+	if until := f.frozen.Load(); until != nil {
+		f.waitUntil(*until, nil)
+	}
 	switch p.ending {
 	case FIN:
 		f.link.sendFIN(f)
