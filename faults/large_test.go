@@ -224,8 +224,8 @@ func TestLargestPacket(t *testing.T) {
 		condition []Condition
 	}{
 		{"as it comes", 268_435_455, nil, nil},
-		{"with a rule", 64 << 20, []Rule{On(FromDevice(PUBLISH), Delay(time.Second), Cut(After, FIN))}, nil},
-		{"with conditions", 64 << 20, nil, []Condition{Latency(Spread{By: Duration(time.Second)}), Bandwidth(10 << 20)}},
+		{"with a rule", 16 << 20, []Rule{On(FromDevice(PUBLISH), Delay(time.Second), Cut(After, FIN))}, nil},
+		{"with conditions", 16 << 20, nil, []Condition{Latency(Spread{By: Duration(time.Second)}), Bandwidth(10 << 20)}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, n network) {
