@@ -14,14 +14,20 @@ func Reorder(n int) Action {
 }
 
 type reorder struct {
-	Packets int `json:"packets"`
-	armed   *Armed
+	Packets int    `json:"packets"`
+	armed   *Armed // whose packets are reordered together
 }
 
-func (reorder) verb() string           { return "reorder" }
-func (r reorder) String() string       { return fmt.Sprintf("reorder %d packets", r.Packets) }
-func (reorder) needsWholePacket()      {}
-func (r reorder) bind(a *Armed) Action { r.armed = a; return r }
+func (reorder) verb() string      { return "reorder" }
+func (r reorder) String() string  { return fmt.Sprintf("reorder %d packets", r.Packets) }
+func (reorder) needsWholePacket() {}
+
+func (r reorder) bind(a *Armed) Action {
+	if r.armed == nil {
+		r.armed = a
+	}
+	return r
+}
 
 func (r reorder) apply(p *passage) (bool, error) {
 	f := p.flow

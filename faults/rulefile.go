@@ -170,6 +170,7 @@ func marshalActions(actions []Action) string {
 // by its number, and the same packet of a direction, by its number. What was left to chance is not any more.
 func Replay(events []timeline.Event) ([]Rule, error) {
 	var replayed []Rule
+	together := map[int]*Armed{} // for each rule of the record whose packets are reordered together
 	for _, e := range events {
 		if e.Kind != timeline.KindFault || e.Fault.Do == "" {
 			continue
@@ -183,6 +184,13 @@ func Replay(events []timeline.Event) ([]Rule, error) {
 			r.match.form.To = BrokerToDevice
 		}
 		for _, a := range actions {
+			if reorder, ok := a.Action.(reorder); ok {
+				if together[e.Fault.Rule] == nil {
+					together[e.Fault.Rule] = &Armed{}
+				}
+				reorder.armed = together[e.Fault.Rule]
+				a.Action = reorder
+			}
 			r.actions = append(r.actions, a.Action)
 		}
 		replayed = append(replayed, r)
