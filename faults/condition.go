@@ -114,21 +114,19 @@ func (c Condition) MarshalJSON() ([]byte, error) {
 
 // UnmarshalYAML reads it from a rule file.
 func (c *Condition) UnmarshalYAML(unmarshal func(any) error) error {
-	var alone kindForm
 	var full conditionForm
 	var keys map[string]later
+	var err error
 	if unmarshal(&keys) == nil && keys["condition"].unmarshal != nil {
-		if err := unmarshal(&full); err != nil {
-			return err
-		}
-		*c = Condition{full.Condition.conditionKind, full.Toward, full.Share}
-		return c.check()
+		err = unmarshal(&full)
+	} else {
+		err = unmarshal(&full.Condition)
 	}
-	if err := unmarshal(&alone); err != nil {
+	if err != nil {
 		return err
 	}
-	*c = Condition{kind: alone.conditionKind}
-	return c.check()
+	*c = Condition{full.Condition.conditionKind, full.Toward, full.Share}
+	return located(unmarshal, c.check())
 }
 
 func (c Condition) check() error {

@@ -47,9 +47,6 @@ type away struct {
 	since time.Time
 }
 
-// never is a time that no run lasts for.
-const never = 100 * 365 * 24 * time.Hour
-
 func (a *away) carry(p piece, on onward) (int, bool) {
 	if a.For == 0 {
 		p.at = a.since.Add(never)

@@ -59,8 +59,8 @@ func (a answer) apply(p *passage) (bool, error) {
 
 // UnmarshalYAML reads the template alone, or all fields.
 func (a *answer) UnmarshalYAML(unmarshal func(any) error) error {
-	if unmarshal(&a.With) == nil {
-		return nil
+	if !isMapping(unmarshal) {
+		return unmarshal(&a.With)
 	}
 	type plain answer
 	return unmarshal((*plain)(a))

@@ -27,8 +27,8 @@ func (l loss) check() error {
 
 // UnmarshalYAML reads the share alone, or all fields.
 func (l *loss) UnmarshalYAML(unmarshal func(any) error) error {
-	if unmarshal(&l.Share) == nil {
-		return nil
+	if !isMapping(unmarshal) {
+		return unmarshal(&l.Share)
 	}
 	type plain loss
 	return unmarshal((*plain)(l))

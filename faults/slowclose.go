@@ -27,8 +27,8 @@ func (s slowClose) carry(p piece, on onward) (int, bool) {
 
 // UnmarshalYAML reads a time alone, or all fields.
 func (s *slowClose) UnmarshalYAML(unmarshal func(any) error) error {
-	if unmarshal(&s.By) == nil {
-		return nil
+	if !isMapping(unmarshal) {
+		return unmarshal(&s.By)
 	}
 	type plain slowClose
 	return unmarshal((*plain)(s))
