@@ -378,12 +378,12 @@ func (f *flow) handOut(d delivery) error {
 
 // send writes bytes to the sink, right after the events that tell of it. Where the sink takes nothing any more, the
 // bytes end here.
-func (f *flow) send(data []byte, exits []timeline.Event) error {
+func (f *flow) send(data []byte, exits []timeline.Event) (sent bool, err error) {
 	if !f.link.recordExits(f, exits) {
-		return nil
+		return false, nil
 	}
 	f.traffic.sent.Add(uint64(len(data)))
-	return f.sink.write(data)
+	return true, f.sink.write(data)
 }
 
 // sourceEnded tells the record and the sink how the stream ended, given the error of the last Read.

@@ -188,9 +188,18 @@ func (l *link) sendFIN(f *flow) {
 
 // stopWhenOver ends a link of which both connections have ended. The caller holds mu.
 func (l *link) stopWhenOver() {
-	if l.device.over() && l.broker.over() && l.ending == "" {
+	over := func(s *side) bool { return s.over() || s.finSeen && s.endLost }
+	if over(l.device) && over(l.broker) && l.ending == "" {
 		l.stop(FIN)
 	}
+}
+
+// loseEnd takes note that the end of the flow's stream is lost on the way.
+func (l *link) loseEnd(f *flow) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f.sink.endLost = true
+	l.stopWhenOver()
 }
 
 // passRST ends the link as a peer has ended its side of it, unless the link is silent.
@@ -226,6 +235,7 @@ func (l *link) lost(s *side, how string) {
 	s.gone = true
 	l.note(l.closeEvent(s.from, how))
 	l.stopSilently()
+	l.stopWhenOver()
 }
 
 func (l *link) closeEvent(at timeline.Point, how string) timeline.Event {

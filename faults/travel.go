@@ -53,11 +53,16 @@ func (p *paths) down() bool {
 // conditions change on the way, they hold for what is left.
 func (f *flow) write(d delivery) error {
 	if f.paths.Load() == nil && d.manner.Size == 0 {
-		return f.arriveAtSink(piece{data: d.data, ending: d.ending}, d.exits)
+		_, err := f.arriveAtSink(piece{data: d.data, ending: d.ending}, d.exits)
+		return err
 	}
 	t := transit{flow: f, delivery: d}
 	for !t.over {
 		t.travel()
+	}
+	t.noteParts()
+	if d.ending != "" && !t.ended {
+		f.link.loseEnd(f)
 	}
 	return t.err
 }
@@ -69,6 +74,8 @@ type transit struct {
 	changed <-chan struct{} // closed when other conditions are in force
 	done    int             // bytes that are done with, arrived or lost
 	sent    int             // bytes that have arrived
+	kept    []byte          // the beginning of these, for the record
+	ended   bool            // the stream's end has arrived
 	over    bool            // nothing more can arrive
 	err     error
 }
@@ -98,49 +105,54 @@ func (t *transit) carry(p piece, over []path) (done int, goOn bool) {
 	case waitChanged:
 		return 0, false
 	case waitCut:
-		t.breakOff()
+		t.over = true
 		return 0, false
 	}
 	if len(over) > 0 {
 		return over[0].carry(p, func(p piece) (int, bool) { return t.carry(p, over[1:]) })
 	}
 	if p.ending == cutoff {
-		t.breakOff()
+		t.over = true
 		t.flow.link.note(timeline.Event{Kind: timeline.KindFault, Conn: t.flow.link.number,
 			Fault: &timeline.Fault{Text: "limit", Action: "cut with FIN"}})
 		t.flow.link.end(FIN)
 		return 0, false
 	}
 	var exits []timeline.Event
-	if t.sent += len(p.data); t.sent == len(t.data) {
+	if t.sent+len(p.data) == len(t.data) {
 		exits = t.exits
 	}
-	t.err = t.flow.arriveAtSink(p, exits)
+	var arrived bool
+	if arrived, t.err = t.flow.arriveAtSink(p, exits); arrived {
+		if t.sent += len(p.data); len(t.kept) < timeline.MaxRaw {
+			t.kept = append(t.kept, p.data...)
+		}
+	}
+	t.ended = p.ending != ""
 	t.over = t.err != nil
 	return len(p.data), !t.over
 }
 
-// breakOff records how much of the delivery had arrived when the link ended.
-func (t *transit) breakOff() {
-	t.over = true
+// noteParts records what has arrived of a delivery that has not arrived as a whole.
+func (t *transit) noteParts() {
 	if t.sent > 0 && t.sent < len(t.data) && len(t.exits) > 0 {
-		reason := fmt.Sprintf("the first %d of %d bytes", t.sent, len(t.data))
-		t.flow.link.note(t.flow.rawEvent(t.flow.direction.exit(), t.data[:t.sent], reason))
+		e := t.flow.rawEvent(t.flow.direction.exit(), t.kept, fmt.Sprintf("%d of %d bytes", t.sent, len(t.data)))
+		t.flow.link.note(e)
 	}
 }
 
-// arriveAtSink hands a piece on to the sink.
-func (f *flow) arriveAtSink(p piece, exits []timeline.Event) error {
+// arriveAtSink hands a piece on to the sink, and says whether that has taken its data.
+func (f *flow) arriveAtSink(p piece, exits []timeline.Event) (arrived bool, err error) {
 	if until := f.frozen.Load(); until != nil {
 		f.waitUntil(*until, nil)
 	}
 	switch p.ending {
 	case FIN:
 		f.link.sendFIN(f)
-		return nil
+		return false, nil
 	case RST:
 		f.link.passRST()
-		return nil
+		return false, nil
 	}
 	return f.send(p.data, exits)
 }
