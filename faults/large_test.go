@@ -18,14 +18,15 @@ import (
 	"mqtthil/harness/timeline"
 )
 
-// largePublish is a PUBLISH of QoS 1 with a payload of that many bytes, none of which looks like its neighbours.
+// largePublish is a PUBLISH of QoS 1 with a payload of that many bytes, of which no two pieces of equal size look alike.
 func largePublish(id byte, payload int) []byte {
 	head := binary.AppendUvarint([]byte{0x32}, uint64(payload+5))
 	head = append(head, 0, 1, 't', 0, id)
-	for i := range payload {
-		head = append(head, byte(i*7+i>>8))
+	pattern := make([]byte, 251) // a prime
+	for i := range pattern {
+		pattern[i] = byte(i)
 	}
-	return head
+	return append(head, bytes.Repeat(pattern, payload/len(pattern)+1)[:payload]...)
 }
 
 // A packet that is too large to be held can be dropped, delayed, answered and cut, at any place; nothing else.
@@ -248,14 +249,18 @@ func TestLargestPacket(t *testing.T) {
 				}
 				before := heap()
 				go func() {
-					chunk := append(head, "\x00\x01t"...)
-					for left := size; left > 0; left -= len(chunk) {
-						if left != size {
-							chunk = bytes.Repeat([]byte{byte(left), byte(left >> 8), byte(left >> 16), 'x'}, 8<<10)
-						}
+					beginning := append(head, "\x00\x01t"...)
+					sent.Write(beginning)
+					device.write(beginning)
+					chunk := make([]byte, 32<<10)
+					for left := size - len(beginning); left > 0; left -= len(chunk) {
+						binary.BigEndian.PutUint32(chunk, uint32(left))
 						chunk = chunk[:min(len(chunk), left)]
 						sent.Write(chunk)
-						device.write(chunk)
+						if _, err := device.Write(chunk); err != nil {
+							t.Error(err)
+							return
+						}
 					}
 					device.fin()
 				}()
@@ -265,7 +270,7 @@ func TestLargestPacket(t *testing.T) {
 					n, err := broker.Read(buffer)
 					received.Write(buffer[:n])
 					if count += n; count > next {
-						most, next = max(most, heap()-before), count+size/8
+						most, next = max(most, heap()-before), count+size/4
 					}
 					if err != nil {
 						if !errors.Is(err, io.EOF) {
