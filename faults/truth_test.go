@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -157,4 +158,87 @@ func playAnything(t *testing.T, n network, seed uint64) {
 			t.Errorf("the proxy counts %d bytes out, the peer got %d", c.Sent, got)
 		}
 	}
+}
+
+// Without a record most packets go through as they come, in any pieces. Whatever is made up, delayed or released meanwhile
+// goes between them, and they arrive whole and in order.
+func TestPacketsStayWhole(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, n network) { playPings(t, n, seed) })
+		})
+	}
+}
+
+func playPings(t *testing.T, n network, seed uint64) {
+	s := newSetupWith(t, n, Options{Seed: seed, Summary: true})
+	random := rand.New(rand.NewPCG(seed, 1))
+	var armed []*Armed
+	for _, m := range []Match{FromDevice(PINGREQ), ToDevice(PINGREQ)} {
+		for range 3 {
+			does := []Action{
+				Answer("PINGRESP"), Forge(DeviceToBroker, "PUBACK 7"), Forge(BrokerToDevice, "PUBACK 7"), Duplicate(),
+				Delay(time.Second), Hold(), Glue(2), Pause(Before, time.Second, ""), Pause(AtByte(1), time.Second, ""), Reorder(2),
+			}[random.IntN(10)]
+			armed = append(armed, s.proxy.Add(On(m.WithProbability(0.4), does)))
+		}
+	}
+	const packets = 60
+	device, broker := s.connectMQTT()
+	var tasks sync.WaitGroup
+	for i, w := range []struct{ from, to *peer }{{device, broker}, {broker, device}} {
+		own := rand.New(rand.NewPCG(seed, uint64(i)+2))
+		tasks.Go(func() {
+			for id := range byte(packets) {
+				stream := slices.Concat(largePublish(id, own.IntN(30_000)), []byte{0xc0, 0})
+				for len(stream) > 0 {
+					part := stream[:min(len(stream), 1+own.IntN(20_000))]
+					w.from.write(part)
+					stream = stream[len(part):]
+					time.Sleep(time.Duration(own.Int64N(int64(300 * time.Millisecond))))
+				}
+			}
+			w.from.fin()
+		})
+		tasks.Go(func() {
+			got, err := io.ReadAll(w.to)
+			if err != nil {
+				t.Error(err)
+			}
+			for id := byte(0); len(got) > 0; {
+				size, reason := frame(got, false)
+				if reason != "" || size == 0 || size > len(got) {
+					t.Fatalf("%d bytes before the end, behind packet %d: % x is no packet: %s", len(got), id,
+						got[:min(len(got), 20)], reason)
+				}
+				if p := got[:size]; p[0] == 0x32 {
+					var r reading
+					r.read(p, size, version311, nil)
+					if want := largePublish(id, len(r.payload())); !bytes.Equal(p, want) {
+						t.Errorf("packet %d has changed: the first %d bytes of %d are the same", id, same(p, want), size)
+					}
+					id++
+				} else if !slices.Contains([]PacketType{PINGREQ, PINGRESP, PUBACK}, PacketType(p[0]>>4)) {
+					t.Errorf("a packet from nowhere: % x", p)
+				}
+				if got = got[size:]; len(got) == 0 && id != packets {
+					t.Errorf("%d packets, want %d", id, packets)
+				}
+			}
+		})
+	}
+	tasks.Go(func() {
+		for range 40 {
+			time.Sleep(time.Duration(random.Int64N(int64(time.Second))))
+			for _, a := range armed {
+				a.Release(random.IntN(3))
+			}
+			if _, err := s.proxy.Forge(DeviceToBroker+Direction(random.IntN(2)), "PINGRESP"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	tasks.Wait()
 }
