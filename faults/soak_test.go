@@ -36,10 +36,10 @@ func soakOf(environment string) soak {
 const (
 	countedBytes = 128  // of each packet that rules drop and duplicate, so that counting them is counting bytes
 	sessionSize  = 1000 // packets that a connection sends each way before it is made anew
-	// growth bounds the most heap in the last third of the packets, given the most in the third before it; that of a small
-	// run is a few MiB, of which the runtime's own share varies.
+	// growth bounds the most heap in the last third of the packets, given the most before. How many connections hold a buffer of
+	// 64 KiB each way is a matter of the moment, which shows where there are few of them.
 	growth      = 1.3
-	growthSlack = 4 << 20
+	growthSlack = 8 << 20
 )
 
 // TestSoak sends packets over many connections that come and go, over real TCP and through rules and conditions that act by
@@ -132,8 +132,8 @@ func TestSoak(t *testing.T) {
 			t.Errorf("%s: the proxy counts %d PUBLISH, the peers %d", direction, c.Packets[PUBLISH], want)
 		}
 	}
-	if float64(most[2]) > growth*float64(most[1])+growthSlack && most[1] > 0 {
-		t.Errorf("the heap has grown from %d KiB to %d KiB", most[1]>>10, most[2]>>10)
+	if before := max(most[0], most[1]); before > 0 && float64(most[2]) > growth*float64(before)+growthSlack {
+		t.Errorf("the heap has grown from %d KiB to %d KiB", before>>10, most[2]>>10)
 	}
 	packets := traffic.FromDevice.Packets[PUBLISH] + traffic.ToDevice.Packets[PUBLISH]
 	t.Logf("%d packets and %d MiB over %d connections, %d at a time, in %s: %.0f packets/s; most heap %d, %d and %d KiB by thirds; "+
