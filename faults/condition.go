@@ -77,7 +77,7 @@ func (c Condition) Toward(direction Direction) Condition {
 	return c
 }
 
-// ForShare limits a condition to a share of the connections, from 0 to 1; chance says which.
+// ForShare limits a condition to a share of the connections, from 0 to 1; chance says which. Refuse is for all or none.
 func (c Condition) ForShare(share float64) Condition {
 	c.share = &share
 	return c
@@ -135,6 +135,8 @@ func (c Condition) check() error {
 		return errors.New("condition is missing: what the link does, such as latency: 200ms")
 	case c.share != nil && !(*c.share >= 0 && *c.share <= 1):
 		return fmt.Errorf("share %v is not between 0 and 1", *c.share)
+	case c.share != nil && c.kind == refuse{}:
+		return errors.New("share does not go with refuse, which is for all or none")
 	}
 	return nil
 }

@@ -97,3 +97,28 @@ func TestSilenceHidesTheEnd(t *testing.T) {
 		}
 	}
 }
+
+// A peer that answers FIN with RST does not make RST of what the other one was told.
+func TestRSTAfterACutWithFIN(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, n network) {
+		s := newSetup(t, n)
+		device, broker := s.connectMQTT()
+		s.proxy.Add(On(FromDevice(PINGREQ), Cut(Before, FIN)))
+		device.write([]byte{0xc0, 0})
+		synctest.Wait()
+		device.rst()
+		synctest.Wait()
+		broker.wantRest(FIN)
+		broker.fin()
+		synctest.Wait()
+		for _, e := range s.rec.Events() {
+			if e.Kind == timeline.KindClose && e.Point == timeline.ReachedBroker && e.Text != "fin" {
+				t.Errorf("the broker was told %s", e.Text)
+			}
+		}
+		if got := s.proxy.Connections(); got != 0 {
+			t.Errorf("%d connections, want 0", got)
+		}
+	})
+}

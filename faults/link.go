@@ -202,12 +202,12 @@ func (l *link) loseEnd(f *flow) {
 	l.stopWhenOver()
 }
 
-// passRST ends the link as a peer has ended its side of it, unless the link is silent.
+// passRST ends the link as a peer has ended its side of it, unless the link is silent or the proxy has ended it.
 func (l *link) passRST() {
 	l.mu.Lock()
-	silent := l.silent
+	passes := !l.silent && l.ending == ""
 	l.mu.Unlock()
-	if !silent {
+	if passes {
 		l.end(RST)
 	}
 }

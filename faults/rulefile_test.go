@@ -201,6 +201,7 @@ func TestParseFileMistakes(t *testing.T) {
 		{"half a flap", "link: [down: {up: 3s}]\n", "1:", []string{"up and for"}},
 		{"reset in the past", "link: [reset: {after: -3s}]\n", "1:", []string{"after is negative"}},
 		{"share", "link:\n- condition: refuse\n  share: 2\n", "2:", []string{"share 2"}},
+		{"a share of refusing", "link:\n- condition: refuse\n  share: 0.5\n", "2:", []string{"share", "refuse"}},
 		{"condition to nowhere", "link:\n- condition: down\n  to: moon\n", "3:7", []string{`"moon"`}},
 		{"negative seed", "seed: -1\n", "1:7", []string{"-1"}},
 		{"JSON", `{"rules": [{"on": {"to": "device"}, "do": ["dorp"]}]}`, "1:44", []string{`"dorp"`}},
@@ -384,7 +385,7 @@ func randomCondition(random *rand.Rand) Condition {
 	if random.IntN(3) == 0 {
 		c = c.Toward(DeviceToBroker + Direction(random.IntN(2)))
 	}
-	if random.IntN(3) == 0 {
+	if random.IntN(3) == 0 && c.kind != (refuse{}) {
 		c = c.ForShare(random.Float64())
 	}
 	return c
