@@ -27,19 +27,17 @@ func (l limit) check() error {
 // limited is a direction that ends after a number of bytes.
 type limited struct {
 	left int
-	over bool
 }
 
-func (l *limited) carry(p piece, on []piece) []piece {
-	if l.over {
-		return on
+func (l *limited) carry(p piece, on onward) (done int, goOn bool) {
+	goOn = true
+	if part := p.data[:min(len(p.data), l.left)]; p.ending != "" || len(part) > 0 {
+		done, goOn = on(piece{at: p.at, data: part, ending: p.ending})
+		l.left -= done
 	}
-	if p.ending != "" || len(p.data) < l.left {
-		l.left -= len(p.data)
-		return append(on, p)
+	if !goOn || l.left > 0 || p.ending != "" {
+		return done, goOn
 	}
-	if l.over = true; l.left > 0 {
-		on = append(on, piece{at: p.at, data: p.data[:l.left]})
-	}
-	return append(on, piece{at: p.at, ending: cutoff})
+	_, goOn = on(piece{at: p.at, ending: cutoff})
+	return done, goOn
 }

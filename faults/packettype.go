@@ -57,3 +57,8 @@ func (t *PacketType) UnmarshalText(text []byte) error {
 	}
 	return nil
 }
+
+// UnmarshalYAML reads it from a rule file.
+func (t *PacketType) UnmarshalYAML(unmarshal func(any) error) error {
+	return unmarshalText(unmarshal, t)
+}

@@ -154,15 +154,22 @@ func (p *Proxy) conditionsChanged(text string) {
 		l.impose(p.standing())
 	}
 	if p.refuses() {
-		for l := range p.listeners {
-			l.Close()
-		}
+		p.stopListening()
 	}
 }
 
 // standing are the conditions whose time it is. The caller holds mu.
 func (p *Proxy) standing() []*Imposed {
 	return slices.DeleteFunc(slices.Clone(p.conditions), func(i *Imposed) bool { return !i.stands() })
+}
+
+// stopListening closes the listeners and forgets them, which says that the proxy itself has closed them. The caller
+// holds mu.
+func (p *Proxy) stopListening() {
+	for l := range p.listeners {
+		l.Close()
+	}
+	clear(p.listeners)
 }
 
 // refuses says whether connections are refused. The caller holds mu.
@@ -216,9 +223,10 @@ func (p *Proxy) keep(l net.Listener) bool {
 func (p *Proxy) drop(l net.Listener) (ours bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	_, kept := p.listeners[l]
 	delete(p.listeners, l)
 	l.Close()
-	return p.closed || p.refuses()
+	return !kept
 }
 
 // awaitAdmission waits until connections are not refused any more. It is false where the proxy is closed.
@@ -339,6 +347,7 @@ func (p *Proxy) receive(number int, device *side) error {
 			if !i.meets(number) {
 				continue
 			}
+			i.count()
 			timer := time.NewTimer(time.Duration(kind.By))
 			select {
 			case <-timer.C:
@@ -347,11 +356,34 @@ func (p *Proxy) receive(number int, device *side) error {
 			timer.Stop()
 		case neverAnswer:
 			if i.meets(number) {
+				i.count()
 				return p.ignore(i, device)
+			}
+		case down:
+			if kind.For == 0 && i.meets(number) {
+				p.awaitLink(i)
 			}
 		}
 	}
 	return nil
+}
+
+// awaitLink waits until a condition takes the link away no more.
+func (p *Proxy) awaitLink(i *Imposed) {
+	for {
+		p.mu.Lock()
+		changed := p.changed
+		stands := slices.Contains(p.conditions, i) && i.Condition().kind == down{}
+		p.mu.Unlock()
+		if !stands {
+			return
+		}
+		select {
+		case <-changed:
+		case <-p.dialing.Done():
+			return
+		}
+	}
 }
 
 var errIgnored = errors.New("nobody has answered the device, as a condition demands")
@@ -365,7 +397,8 @@ func (p *Proxy) ignore(i *Imposed, device *side) error {
 	}()
 	for {
 		p.mu.Lock()
-		changed, stands := p.changed, slices.Contains(p.standing(), i)
+		changed := p.changed
+		stands := slices.Contains(p.standing(), i) && i.Condition().kind == neverAnswer{}
 		p.mu.Unlock()
 		if stands && p.dialing.Err() == nil {
 			select {
@@ -451,7 +484,7 @@ func (p *Proxy) Forge(to Direction, packet Template) (int, error) {
 	}})
 	for _, l := range present {
 		f := l.flows[to-1]
-		f.queue.add(f.forged(data))
+		f.queue.insert(f.forged(data))
 	}
 	return len(present), nil
 }
@@ -461,9 +494,7 @@ func (p *Proxy) Close() {
 	p.mu.Lock()
 	p.closed = true
 	p.cancel()
-	for l := range p.listeners {
-		l.Close()
-	}
+	p.stopListening()
 	for l := range p.links {
 		l.end(RST)
 	}

@@ -80,9 +80,7 @@ func TestActionsOnEveryTransport(t *testing.T) {
 								sender, receiver = broker, device
 							}
 							armed := proxy.Add(faults.On(m, test.actions...))
-							write(t, sender, first)
-							write(t, sender, second)
-							write(t, sender, third)
+							write(t, sender, whole) // at once, for a rule may end the connection
 							expect(t, receiver, string(test.want))
 							if test.release != nil {
 								test.release(armed)

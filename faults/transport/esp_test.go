@@ -98,21 +98,22 @@ func TestESP(t *testing.T) {
 		{fault: transport.SplitRecords(5), want: works},
 		{fault: transport.SplitSegments(1), want: works},
 
-		{fault: transport.WrongAccept(), want: "error 0x0 0x0 0x0"},                  // ESP-WS-02
-		{fault: transport.NoAccept(), want: "error 0x0 0x0 0x0"},                     // ESP-WS-02
-		{fault: transport.NoSubprotocol(), want: works},                              // ESP-WS-02
-		{fault: transport.Subprotocol("chat"), want: works},                          // ESP-WS-02
-		{fault: transport.Status(403), want: "error 0x0 0x0 0x0"},                    // ESP-WS-02
-		{fault: transport.Redirect("ws://elsewhere/mqtt"), want: "error "},           // ESP-WS-03
-		{fault: transport.Fragments(3), want: works},                                 // ESP-WS-05
-		{fault: transport.SplitFrames(3), want: works},                               // ESP-WS-05
-		{fault: transport.TextFrames(), want: works},                                 // ESP-WS-05
-		{fault: transport.MaskedFrames(), want: fails},                               // ESP-WS-05
-		{fault: transport.GatherFrames(2, time.Second), want: works},                 // ESP-WS-05
-		{fault: transport.WrongMask(), want: fails},                                  // ESP-WS-05
-		{fault: transport.FragmentsWithPing(2), want: "disconnected"},                // ESP-WS-07
-		{fault: transport.Ping(), want: works},                                       // ESP-WS-06
-		{fault: transport.SlowHeaders(), want: works},                                // ESP-WS-08
+		{fault: transport.WrongAccept(), want: "error 0x0 0x0 0x0"},        // ESP-WS-02
+		{fault: transport.NoAccept(), want: "error 0x0 0x0 0x0"},           // ESP-WS-02
+		{fault: transport.NoSubprotocol(), want: works},                    // ESP-WS-02
+		{fault: transport.Subprotocol("chat"), want: works},                // ESP-WS-02
+		{fault: transport.Status(403), want: "error 0x0 0x0 0x0"},          // ESP-WS-02
+		{fault: transport.Redirect("ws://elsewhere/mqtt"), want: "error "}, // ESP-WS-03
+		{fault: transport.Fragments(3), want: works},                       // ESP-WS-05
+		{fault: transport.SplitFrames(3), want: works},                     // ESP-WS-05
+		{fault: transport.TextFrames(), want: works},                       // ESP-WS-05
+		{fault: transport.MaskedFrames(), want: fails},                     // ESP-WS-05
+		{fault: transport.GatherFrames(2, time.Second), want: works},       // ESP-WS-05
+		{fault: transport.WrongMask(), want: fails},                        // ESP-WS-05
+		{fault: transport.FragmentsWithPing(2), want: "disconnected"},      // ESP-WS-07
+		{fault: transport.Ping(), want: works},                             // ESP-WS-06
+		// ESP-WS-08: a header in pieces breaks the connection, unless they are together again before the board looks.
+		{fault: transport.SlowHeaders(), want: "connected"},
 		{fault: transport.CloseFrame(1012, 0), want: "error 0x8008 0x0 0x0"},         // ESP-WS-09
 		{fault: transport.CloseFrame(1001, 1), want: "connected, error 0x0 0x0 0x0"}, // ESP-WS-09
 	} {
