@@ -67,7 +67,7 @@ func (n *narrow) carry(p piece, on []piece) []piece {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.free = latest(n.free, p.at)
-	size := max(1, n.rate*int(portion)/int(time.Second))
+	size := max(1, n.rate/int(time.Second/portion))
 	for data := p.data; len(data) > 0; {
 		part := data[:min(size, len(data))]
 		data = data[len(part):]

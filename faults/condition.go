@@ -38,6 +38,13 @@ type path interface {
 	carry(p piece, on []piece) []piece
 }
 
+// tally is a path that counts what has arrived. A piece that conditions have changed under is carried again, as far as it
+// has not arrived.
+type tally interface{ settle(arrived int) }
+
+// heir is a path that goes on where the one before it stood, when a condition is replaced.
+type heir interface{ inherit(from path) }
+
 // piece is something that goes over a link at some time: bytes, or the end of the stream.
 type piece struct {
 	at     time.Time
@@ -141,6 +148,7 @@ var conditionKinds = map[string]func(func(any) error) (conditionKind, error){
 	"slice":        kindOf[slicing, conditionKind],
 	"limit":        kindOf[limit, conditionKind],
 	"blackhole":    kindOf[blackhole, conditionKind],
+	"swallow":      kindOf[swallow, conditionKind],
 	"slow-close":   kindOf[slowClose, conditionKind],
 	"reset":        kindOf[reset, conditionKind],
 	"down":         kindOf[down, conditionKind],

@@ -67,6 +67,18 @@ func (i *Imposed) Remove() {
 	}
 }
 
+// EndConnections ends the connections that have met the condition, and returns how many those are.
+func (i *Imposed) EndConnections(how Ending) int {
+	var met []*link
+	for _, l := range i.proxy.present() {
+		if l.meets(i) {
+			met = append(met, l)
+		}
+	}
+	i.proxy.disconnect("every connection with "+i.String(), how, met)
+	return len(met)
+}
+
 // String says the condition in words.
 func (i *Imposed) String() string { return i.Condition().String() }
 
@@ -125,7 +137,11 @@ func (l *link) impose(conditions []*Imposed) {
 			continue
 		}
 		for _, f := range l.flows {
-			s.paths[f.direction] = i.pathFor(l.number, f.direction)
+			p := i.pathFor(l.number, f.direction)
+			if h, ok := p.(heir); ok {
+				h.inherit(l.pathOf(i, f.direction))
+			}
+			s.paths[f.direction] = p
 		}
 		if k, ok := i.Condition().kind.(fused); ok {
 			l.light(s, k)
@@ -140,6 +156,23 @@ func (l *link) impose(conditions []*Imposed) {
 	for _, f := range l.flows {
 		f.setPaths(now)
 	}
+}
+
+// pathOf is what stands of a condition in one direction, nil where that is nothing. The caller holds mu.
+func (l *link) pathOf(i *Imposed, d Direction) path {
+	for _, s := range l.standing {
+		if s.imposed == i {
+			return s.paths[d]
+		}
+	}
+	return nil
+}
+
+// meets says whether the connection has met a condition.
+func (l *link) meets(i *Imposed) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.standing, func(s *standing) bool { return s.imposed == i && s.meets })
 }
 
 // light has a condition end the link in time. The caller holds mu.

@@ -6,7 +6,8 @@ import (
 	"math/rand/v2"
 )
 
-// Limit lets a number of bytes pass on each connection and then ends it with FIN.
+// Limit lets a number of bytes pass on each connection and then ends it with FIN. Where it takes the place of another
+// Limit, what that one has let pass counts.
 func Limit(bytes int) Condition { return Condition{kind: limit{bytes}} }
 
 type limit struct {
@@ -15,7 +16,7 @@ type limit struct {
 
 func (limit) name() string           { return "limit" }
 func (l limit) String() string       { return fmt.Sprintf("limit %d bytes", l.Bytes) }
-func (l limit) path(*rand.Rand) path { return &limited{left: l.Bytes} }
+func (l limit) path(*rand.Rand) path { return &limited{most: l.Bytes, passed: new(int)} }
 
 func (l limit) check() error {
 	if l.Bytes < 0 {
@@ -26,20 +27,30 @@ func (l limit) check() error {
 
 // limited is a direction that ends after a number of bytes.
 type limited struct {
-	left int
-	over bool
+	most    int
+	passed  *int // what has arrived
+	carried int  // what is on its way
+}
+
+func (l *limited) inherit(from path) {
+	if before, ok := from.(*limited); ok {
+		l.passed = before.passed
+	}
 }
 
 func (l *limited) carry(p piece, on []piece) []piece {
-	if l.over {
-		return on
-	}
-	if p.ending != "" || len(p.data) < l.left {
-		l.left -= len(p.data)
+	left := max(l.most-*l.passed-l.carried, 0)
+	if p.ending != "" || len(p.data) < left {
+		l.carried += len(p.data)
 		return append(on, p)
 	}
-	if l.over = true; l.left > 0 {
-		on = append(on, piece{at: p.at, data: p.data[:l.left]})
+	if left > 0 {
+		on = append(on, piece{at: p.at, data: p.data[:left]})
 	}
 	return append(on, piece{at: p.at, ending: cutoff})
+}
+
+func (l *limited) settle(arrived int) {
+	*l.passed += min(arrived, l.carried)
+	l.carried = 0
 }

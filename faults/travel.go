@@ -47,6 +47,18 @@ func (p *paths) carry(pieces []piece) []piece {
 	return pieces
 }
 
+// settle tells the paths how many bytes of what they have carried have arrived.
+func (p *paths) settle(arrived int) {
+	if p == nil {
+		return
+	}
+	for _, path := range p.all {
+		if t, ok := path.(tally); ok {
+			t.settle(arrived)
+		}
+	}
+}
+
 // write has a delivery travel the direction, in its manner and as the conditions say, and waits for it. When the
 // conditions change on the way, they hold for what is left.
 func (f *flow) write(d delivery) error {
@@ -60,7 +72,7 @@ func (f *flow) write(d delivery) error {
 		if current != nil {
 			changed = current.changed
 		}
-		again := false
+		again, before := false, sent
 		for _, p := range current.carry(d.manner.pieces(piece{d.at, d.data, d.ending})) {
 			switch f.waitUntil(p.at, changed) {
 			case waitCut:
@@ -90,8 +102,10 @@ func (f *flow) write(d delivery) error {
 			}
 		}
 		if !again {
+			current.settle(len(whole.data)) // what another condition has lost on the way counts, too
 			return nil
 		}
+		current.settle(sent - before)
 		current = f.paths.Load()
 	}
 }
