@@ -18,7 +18,7 @@ type Match struct{ form matchForm }
 // matchForm is a Match as rule files write it. All that is set must hold.
 type matchForm struct {
 	To          Direction    `json:"to"`
-	Types       []PacketType `json:"type,omitempty"` // empty for every type
+	Types       typesOfMatch `json:"type,omitempty"` // empty for every type
 	Topic       string       `json:"topic,omitempty"`
 	ID          *uint16      `json:"id,omitempty"`
 	QoS         *byte        `json:"qos,omitempty"`
