@@ -8,7 +8,8 @@ import (
 )
 
 // Swallow loses all bytes, but neither end of a connection: FIN and RST go through, as a program would let them that reads
-// and does nothing. Where then is not empty, it is how the connection ends after a time, which may be 0.
+// and does nothing. Where then is not empty, it is how the connection ends after a time, which may be 0; before an RST there
+// is no FIN.
 func Swallow(after time.Duration, then Ending) Condition {
 	return Condition{kind: swallow{Duration(after), then}}
 }
@@ -19,7 +20,7 @@ type swallow struct {
 }
 
 func (swallow) name() string                    { return "swallow" }
-func (swallow) path(*rand.Rand) path            { return swallower{} }
+func (s swallow) path(*rand.Rand) path          { return swallower{s.Then} }
 func (s swallow) fuse() (time.Duration, Ending) { return time.Duration(s.After), s.Then }
 
 func (s swallow) String() string {
@@ -39,11 +40,11 @@ func (s swallow) check() error {
 	return notNegative("after", s.After)
 }
 
-// swallower is a direction in which only the end arrives.
-type swallower struct{}
+// swallower is a direction in which at most the end arrives.
+type swallower struct{ then Ending }
 
-func (swallower) carry(p piece, on []piece) []piece {
-	if p.ending != "" {
+func (s swallower) carry(p piece, on []piece) []piece {
+	if p.ending != "" && s.then != RST {
 		on = append(on, p)
 	}
 	return on
