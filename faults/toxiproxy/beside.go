@@ -114,7 +114,7 @@ func releaseHeld(p *Proxy, r *request) (answer, error) {
 	count := -1
 	if text := query.Get("count"); text != "" {
 		if count, err = strconv.Atoi(text); err != nil || count < 0 {
-			return answer{}, &apiError{fmt.Sprintf("count %q is no number of packets", text), http.StatusBadRequest}
+			return answer{}, &Error{fmt.Sprintf("count %q is no number of packets", text), http.StatusBadRequest}
 		}
 	}
 	switch order := query.Get("order"); {
@@ -123,7 +123,7 @@ func releaseHeld(p *Proxy, r *request) (answer, error) {
 	case order == "newest" && count < 0:
 		return ok(map[string]int{"released": a.ReleaseReversed()})
 	}
-	return answer{}, &apiError{"order is oldest, or newest and then without count", http.StatusBadRequest}
+	return answer{}, &Error{"order is oldest, or newest and then without count", http.StatusBadRequest}
 }
 
 // conditionView is a condition at work as JSON has it.
@@ -168,7 +168,7 @@ func (p *Proxy) freeCondition(r *request) (*faults.Imposed, error) {
 		return nil, err
 	}
 	if name := p.toxicOf(i); name != "" {
-		return nil, &apiError{fmt.Sprintf("condition %d is the toxic %s; change it as that", i.Number(), name), http.StatusConflict}
+		return nil, &Error{fmt.Sprintf("condition %d is the toxic %s; change it as that", i.Number(), name), http.StatusConflict}
 	}
 	return i, nil
 }
@@ -235,7 +235,7 @@ func ending(r *request) (faults.Ending, error) {
 	how := faults.RST
 	if text := r.URL.Query().Get("with"); text != "" {
 		if err := how.UnmarshalText([]byte(text)); err != nil {
-			return how, &apiError{"with: " + err.Error(), http.StatusBadRequest}
+			return how, &Error{"with: " + err.Error(), http.StatusBadRequest}
 		}
 	}
 	return how, nil

@@ -80,7 +80,7 @@ func FuzzAPI(f *testing.F) {
 		defer far.Close()
 		go sendAndFinish(client, 10)
 		w := ask(method, "", body)
-		var e apiError
+		var e Error
 		if w.Code >= 400 && (json.Unmarshal(w.Body.Bytes(), &e) != nil || e.Status != w.Code || e.Message == "") {
 			t.Errorf("%s %s: status %d: %s", method, path, w.Code, w.Body)
 		}

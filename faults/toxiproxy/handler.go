@@ -29,37 +29,37 @@ func newHTTPServer(h http.Handler) *http.Server {
 	}
 }
 
-// apiError is an error as the API tells it.
-type apiError struct {
+// Error is an error as the API tells it, with a status of HTTP: below 500 where the request is to blame.
+type Error struct {
 	Message string `json:"error"`
 	Status  int    `json:"status"`
 }
 
 // Error implements error.
-func (e *apiError) Error() string { return e.Message }
+func (e *Error) Error() string { return e.Message }
 
 // The errors that Toxiproxy has, in its words, for clients compare them; and those of the API beside it.
 var (
-	errProxyNotFound = &apiError{"proxy not found", http.StatusNotFound}
-	errProxyExists   = &apiError{"proxy already exists", http.StatusConflict}
-	errToxicNotFound = &apiError{"toxic not found", http.StatusNotFound}
-	errToxicExists   = &apiError{"toxic already exists", http.StatusConflict}
-	errInvalidStream = &apiError{"stream was invalid, can be either upstream or downstream", http.StatusBadRequest}
-	errInvalidType   = &apiError{"invalid toxic type", http.StatusBadRequest}
+	errProxyNotFound = &Error{"proxy not found", http.StatusNotFound}
+	errProxyExists   = &Error{"proxy already exists", http.StatusConflict}
+	errToxicNotFound = &Error{"toxic not found", http.StatusNotFound}
+	errToxicExists   = &Error{"toxic already exists", http.StatusConflict}
+	errInvalidStream = &Error{"stream was invalid, can be either upstream or downstream", http.StatusBadRequest}
+	errInvalidType   = &Error{"invalid toxic type", http.StatusBadRequest}
 
-	errRuleNotFound       = &apiError{"rule not found", http.StatusNotFound}
-	errConditionNotFound  = &apiError{"condition not found", http.StatusNotFound}
-	errConnectionNotFound = &apiError{"connection not found", http.StatusNotFound}
-	errTooMany            = &apiError{fmt.Sprintf("a proxy has at most %d rules, and as many toxics and conditions", maxPerProxy),
+	errRuleNotFound       = &Error{"rule not found", http.StatusNotFound}
+	errConditionNotFound  = &Error{"condition not found", http.StatusNotFound}
+	errConnectionNotFound = &Error{"connection not found", http.StatusNotFound}
+	errTooMany            = &Error{fmt.Sprintf("a proxy has at most %d rules, and as many toxics and conditions", maxPerProxy),
 		http.StatusConflict}
 )
 
-func badRequest(err error) *apiError {
-	return &apiError{"bad request body: " + err.Error(), http.StatusBadRequest}
+func badRequest(err error) *Error {
+	return &Error{"bad request body: " + err.Error(), http.StatusBadRequest}
 }
 
-func missingField(field string) *apiError {
-	return &apiError{"missing required field: " + field, http.StatusBadRequest}
+func missingField(field string) *Error {
+	return &Error{"missing required field: " + field, http.StatusBadRequest}
 }
 
 // decode reads what a body begins with, as Toxiproxy does.
@@ -106,7 +106,7 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		writeError(w, &apiError{fmt.Sprintf("the request has more than %d bytes", maxBody), http.StatusRequestEntityTooLarge})
+		writeError(w, &Error{fmt.Sprintf("the request has more than %d bytes", maxBody), http.StatusRequestEntityTooLarge})
 		return
 	case err != nil:
 		writeError(w, badRequest(err))
@@ -120,17 +120,17 @@ func (e endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, a.status, a.body)
 }
 
-// asAPIError is an error as the API tells it; one that is none of its own is the machine's.
-func asAPIError(err error) *apiError {
-	var known *apiError
+// asError is an error as the API tells it; one that is none of its own is the machine's.
+func asError(err error) *Error {
+	var known *Error
 	if !errors.As(err, &known) {
-		known = &apiError{err.Error(), http.StatusInternalServerError}
+		known = &Error{err.Error(), http.StatusInternalServerError}
 	}
 	return known
 }
 
 func writeError(w http.ResponseWriter, err error) {
-	known := asAPIError(err)
+	known := asError(err)
 	writeJSON(w, known.Status, known)
 }
 
@@ -191,7 +191,7 @@ func (s *Server) Handler() http.Handler {
 		switch {
 		case strings.HasPrefix(r.UserAgent(), "Mozilla/"):
 			// A page in a browser could send requests to this machine that its user knows nothing of.
-			writeError(w, &apiError{"User agent not allowed", http.StatusForbidden})
+			writeError(w, &Error{"User agent not allowed", http.StatusForbidden})
 		case pattern == "":
 			writeUnknown(w, r, h)
 		default:
@@ -206,10 +206,10 @@ func writeUnknown(w http.ResponseWriter, r *http.Request, h http.Handler) {
 	h.ServeHTTP(said, r)
 	if allow := said.header.Get("Allow"); allow != "" {
 		w.Header().Set("Allow", allow)
-		writeError(w, &apiError{fmt.Sprintf("%s is not allowed here; %s", r.Method, allow), http.StatusMethodNotAllowed})
+		writeError(w, &Error{fmt.Sprintf("%s is not allowed here; %s", r.Method, allow), http.StatusMethodNotAllowed})
 		return
 	}
-	writeError(w, &apiError{"there is nothing at this path", http.StatusNotFound})
+	writeError(w, &Error{"there is nothing at this path", http.StatusNotFound})
 }
 
 // unsaid keeps an answer but for its body.

@@ -77,7 +77,7 @@ func TestErrors(t *testing.T) {
 		{"POST", "/proxies/p/forge", `{"to": "device", "packet": "PONG"}`, 400, `bad request body: packet "PONG" is neither a name nor bytes`},
 		{"POST", "/proxies", `{"name": "` + strings.Repeat("x", maxBody) + `"}`, 413, `the request has more than 1048576 bytes`},
 	} {
-		var e apiError
+		var e Error
 		s.ask(test.status, test.method, test.path, test.body, &e)
 		if e.Status != test.status || !regexp.MustCompile(`^`+test.want).MatchString(e.Message) {
 			t.Errorf("%s %s %.80s: %+v, want %s", test.method, test.path, test.body, e, test.want)

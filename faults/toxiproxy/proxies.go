@@ -60,7 +60,7 @@ func readAll[T any](parts []json.RawMessage, what, place string, read func([]byt
 	for i, part := range parts {
 		v, err := read(part)
 		if err != nil {
-			return nil, &apiError{fmt.Sprintf("%s %d%s: %s", what, i+1, place, err), http.StatusBadRequest}
+			return nil, &Error{fmt.Sprintf("%s %d%s: %s", what, i+1, place, err), http.StatusBadRequest}
 		}
 		all = append(all, v)
 	}
@@ -126,9 +126,9 @@ func (s *Server) populate(r *request) (answer, error) {
 		views = append(views, p.view())
 	}
 	if err != nil {
-		failed := asAPIError(err)
+		failed := asError(err)
 		return answer{failed.Status, struct {
-			*apiError
+			*Error
 			Proxies []proxyView `json:"proxies"`
 		}{failed, views}}, nil
 	}

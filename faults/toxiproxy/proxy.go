@@ -107,7 +107,9 @@ func (p *Proxy) startLocked() error {
 	ctx, leave := context.WithCancel(context.Background())
 	left := make(chan struct{})
 	p.leave, p.left = leave, left
-	watched := &watchedListener{Listener: l, taken: make(chan struct{})}
+	watched := newListener(l, func(err error) {
+		p.server.options.Notice(fmt.Sprintf("proxy %s: %v; connections wait until there is room again", p.name, err))
+	})
 	go func() {
 		defer close(left)
 		if err := p.faults.ServeUntil(ctx, watched); err != nil {
@@ -118,27 +120,6 @@ func (p *Proxy) startLocked() error {
 	return nil
 }
 
-// watchedListener tells when the proxy has taken it over: it accepts, or it has been closed by a condition that refuses
-// connections.
-type watchedListener struct {
-	net.Listener
-	once  sync.Once
-	taken chan struct{}
-}
-
-func (w *watchedListener) takeOver() { w.once.Do(func() { close(w.taken) }) }
-
-// Accept implements net.Listener.
-func (w *watchedListener) Accept() (net.Conn, error) {
-	w.takeOver()
-	return w.Listener.Accept()
-}
-
-// Close implements net.Listener.
-func (w *watchedListener) Close() error {
-	defer w.takeOver()
-	return w.Listener.Close()
-}
 
 // stop closes the listener, and has the connections end.
 func (p *Proxy) stop() {

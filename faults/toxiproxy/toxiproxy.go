@@ -148,9 +148,9 @@ func (s *Server) Create(spec Spec) (*Proxy, error) {
 func (s *Server) create(spec Spec) (*Proxy, error) {
 	switch {
 	case s.closed:
-		return nil, &apiError{"the server is shutting down", http.StatusServiceUnavailable}
+		return nil, &Error{"the server is shutting down", http.StatusServiceUnavailable}
 	case len(s.proxies) >= maxProxies:
-		return nil, &apiError{fmt.Sprintf("there are %d proxies already; delete some", maxProxies), http.StatusConflict}
+		return nil, &Error{fmt.Sprintf("there are %d proxies already; delete some", maxProxies), http.StatusConflict}
 	case len(spec.Conditions)+len(spec.toxics) > maxPerProxy || len(spec.Rules) > maxPerProxy:
 		return nil, errTooMany
 	}
