@@ -120,7 +120,6 @@ func (p *Proxy) startLocked() error {
 	return nil
 }
 
-
 // stop closes the listener, and has the connections end.
 func (p *Proxy) stop() {
 	p.mu.Lock()
