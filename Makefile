@@ -2,7 +2,7 @@
 
 GO ?= go
 
-.PHONY: conformance build test setup lint race realtime bench fuzz clean
+.PHONY: conformance build test setup lint race realtime bench soak fuzz clean
 
 conformance: build
 	bin/mqtthil run
@@ -37,6 +37,10 @@ realtime: build
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# soak sends ten million packets over 2,000 connections through the proxy, and prints what it measured.
+soak:
+	MQTTHIL_SOAK=full $(GO) test -run '^TestSoak$$' -v -count 1 -timeout 15m ./faults
 
 # fuzz gives each fuzz target FUZZTIME.
 FUZZTIME ?= 10s

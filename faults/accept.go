@@ -36,8 +36,8 @@ func (s slowAccept) check() error   { return notNegative("by", s.By) }
 
 // UnmarshalYAML reads a time alone, or all fields.
 func (s *slowAccept) UnmarshalYAML(unmarshal func(any) error) error {
-	if unmarshal(&s.By) == nil {
-		return nil
+	if !isMapping(unmarshal) {
+		return unmarshal(&s.By)
 	}
 	type plain slowAccept
 	return unmarshal((*plain)(s))

@@ -43,10 +43,19 @@ func takesAway(a Action) bool {
 	return ok && t.takesAway()
 }
 
+// endsStream says whether nothing goes on in the packet's direction behind it. Actions behind one that takes the packet
+// away are never done, and what is set aside first may never be.
 func endsStream(actions []Action) bool {
 	for _, a := range actions {
 		if f, ok := a.(final); ok && f.endsStream() {
 			return true
+		}
+		switch a.(type) {
+		case hold, reorder:
+			return false
+		}
+		if takesAway(a) {
+			return false
 		}
 	}
 	return false

@@ -42,14 +42,14 @@ func (b bandwidth) check() error {
 	return nil
 }
 
-func (b bandwidth) path(*rand.Rand) path { return &narrow{rate: b.Rate} }
+func (b bandwidth) path(*rand.Rand) path { return &narrow{rate: b.Rate, free: time.Now()} }
 
 // sharedPath is what all connections share in one direction.
 func (b bandwidth) sharedPath() path {
 	if !b.Shared {
 		return nil
 	}
-	return &narrow{rate: b.Rate}
+	return b.path(nil)
 }
 
 // portion is the longest that a narrow link works on one piece, so that data trickles instead of coming in lumps.
@@ -63,19 +63,26 @@ type narrow struct {
 	free time.Time // when it has nothing more to do
 }
 
-func (n *narrow) carry(p piece, on []piece) []piece {
+func (n *narrow) carry(p piece, on onward) (int, bool) {
+	if p.ending != "" {
+		n.mu.Lock()
+		p.at = latest(n.free, p.at)
+		n.mu.Unlock()
+		return on(p)
+	}
+	most := max(1, n.rate/int(time.Second/portion))
+	booked := 0
+	return carryParts(p, on, func(data []byte) (int, time.Time) {
+		booked = min(most, len(data))
+		return booked, n.book(booked, p.at)
+	}, func(done int, _ time.Time) { n.book(done-booked, time.Time{}) })
+}
+
+// book takes the time for a number of bytes that come at some time, and returns when they are through. A negative number
+// gives the time back of bytes that were not sent.
+func (n *narrow) book(bytes int, at time.Time) time.Time {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.free = latest(n.free, p.at)
-	size := max(1, n.rate/int(time.Second/portion))
-	for data := p.data; len(data) > 0; {
-		part := data[:min(size, len(data))]
-		data = data[len(part):]
-		n.free = n.free.Add(time.Duration(len(part)) * time.Second / time.Duration(n.rate))
-		on = append(on, piece{at: n.free, data: part})
-	}
-	if p.ending != "" {
-		on = append(on, piece{at: n.free, ending: p.ending})
-	}
-	return on
+	n.free = latest(n.free, at).Add(time.Duration(bytes) * time.Second / time.Duration(n.rate))
+	return n.free
 }

@@ -41,4 +41,4 @@ func notNegative(what string, d Duration) error {
 // hole is a direction in which nothing arrives.
 type hole struct{}
 
-func (hole) carry(_ piece, on []piece) []piece { return on }
+func (hole) carry(p piece, _ onward) (int, bool) { return len(p.data), true }

@@ -33,14 +33,29 @@ type carrier interface {
 
 // path is a condition at work on one direction of one connection.
 type path interface {
-	// carry appends what becomes of a piece that comes along, in order of time. It may keep memory of the piece's data
-	// only in what it appends. The pieces that go in are in order of time.
-	carry(p piece, on []piece) []piece
+	// carry hands on what becomes of a piece that comes along, in order of time, as the pieces that come in are. It
+	// returns how many of the piece's bytes it is done with, and what on has said: false when the conditions change or
+	// the link ends, and then the rest comes again. So a path must remember only what on has taken.
+	carry(p piece, on onward) (done int, goOn bool)
 }
 
-// tally is a path that counts what has arrived. A piece that conditions have changed under is carried again, as far as it
-// has not arrived.
-type tally interface{ settle(arrived int) }
+// onward takes a piece on its way, and returns how many of its bytes are done with and whether to go on.
+type onward func(piece) (done int, goOn bool)
+
+// carryParts has a path hand on a piece's data in parts: next says how long the next one is and when it goes, and
+// took what onward has done with of it.
+func carryParts(p piece, on onward, next func(data []byte) (size int, at time.Time), took func(done int, at time.Time)) (int, bool) {
+	done := 0
+	for done < len(p.data) {
+		size, at := next(p.data[done:])
+		n, goOn := on(piece{at: at, data: p.data[done:][:size]})
+		done += n
+		if took(n, at); !goOn {
+			return done, false
+		}
+	}
+	return done, true
+}
 
 // heir is a path that goes on where the one before it stood, when a condition is replaced.
 type heir interface{ inherit(from path) }
@@ -102,21 +117,19 @@ func (c Condition) MarshalJSON() ([]byte, error) {
 
 // UnmarshalYAML reads it from a rule file.
 func (c *Condition) UnmarshalYAML(unmarshal func(any) error) error {
-	var alone kindForm
 	var full conditionForm
 	var keys map[string]later
+	var err error
 	if unmarshal(&keys) == nil && keys["condition"].unmarshal != nil {
-		if err := unmarshal(&full); err != nil {
-			return err
-		}
-		*c = Condition{full.Condition.conditionKind, full.Toward, full.Share}
-		return c.check()
+		err = unmarshal(&full)
+	} else {
+		err = unmarshal(&full.Condition)
 	}
-	if err := unmarshal(&alone); err != nil {
+	if err != nil {
 		return err
 	}
-	*c = Condition{kind: alone.conditionKind}
-	return c.check()
+	*c = Condition{full.Condition.conditionKind, full.Toward, full.Share}
+	return located(unmarshal, c.check())
 }
 
 func (c Condition) check() error {

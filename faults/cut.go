@@ -51,17 +51,22 @@ func (c cut) apply(p *passage) (bool, error) {
 	} else if n > 0 {
 		err = p.passFirst(n)
 	}
+	if err == nil {
+		err = p.flow.unglue()
+	}
 	switch {
 	case c.With != Silence || c.For == 0:
 		p.flow.end(c.With)
-	case c.Then != "":
+	case c.Then == FIN || c.Then == RST:
 		p.flow.link.silence()
 		p.holdUntil(time.Now().Add(time.Duration(c.For)))
 		p.flow.end(c.Then)
 	default:
 		p.flow.freeze(time.Duration(c.For))
 		p.holdUntil(time.Now().Add(time.Duration(c.For)))
-		if n < p.size && err == nil {
+		if c.Then == HalfClose {
+			p.flow.end(HalfClose)
+		} else if n < len(p.data) && err == nil {
 			err = p.passFrom(n)
 		}
 	}

@@ -11,52 +11,125 @@ import (
 	"mqtthil/harness/timeline"
 )
 
+// exchanged is a packet of an exchange and the way that it goes.
+type exchanged struct {
+	to     Direction
+	kind   PacketType
+	packet []byte
+}
+
+// exchanges are those of a message, whoever publishes it.
+func exchanges() map[string][]exchanged {
+	all := map[string][]exchanged{}
+	for _, forth := range []Direction{DeviceToBroker, BrokerToDevice} {
+		back := DeviceToBroker + BrokerToDevice - forth
+		publish := publishPacket(2, "two")
+		exactly := slices.Clone(publish)
+		exactly[0] = 0x34
+		all["QoS 1 "+forth.String()] = []exchanged{{forth, PUBLISH, publish}, {back, PUBACK, []byte{0x40, 2, 0, 2}}}
+		all["QoS 2 "+forth.String()] = []exchanged{{forth, PUBLISH, exactly}, {back, PUBREC, []byte{0x50, 2, 0, 2}},
+			{forth, PUBREL, []byte{0x62, 2, 0, 2}}, {back, PUBCOMP, []byte{0x70, 2, 0, 2}}}
+	}
+	return all
+}
+
+// Every packet of every exchange, cut at every place in every way: both sides get what they should, and see that very end.
 func TestCut(t *testing.T) {
 	t.Parallel()
-	first, second, third := publishPacket(1, "one"), publishPacket(2, "two"), publishPacket(3, "three")
-	type place struct {
-		Place
-		passes int // bytes of the second packet
-		text   string
-	}
-	places := []place{
-		{Before, 0, "before it"},
-		{After, len(second), "after it"},
-		{AtByte(len(second) + 5), len(second), "at byte 15"},
-		{AtByte(-1), len(second) - 1, "before its last byte"},
-	}
-	for n := 1; n <= len(second); n++ {
-		places = append(places, place{AtByte(n), n, fmt.Sprintf("at byte %d", n)})
-	}
-	for _, how := range []Ending{FIN, RST} {
-		for _, where := range places {
-			t.Run(fmt.Sprintf("%s %s", how, where.text), func(t *testing.T) {
+	for name, exchange := range exchanges() {
+		for i, at := range exchange {
+			t.Run(fmt.Sprintf("%s %s", name, at.kind), func(t *testing.T) {
 				t.Parallel()
-				bothWays(t, func(t *testing.T, s *setup, w way) {
-					s.proxy.Add(On(w.publish.WithID(2), Cut(where.Place, how)).Times(1))
-					w.sender.write(first, second, third)
-					w.receiver.wantRest(how, first, second[:where.passes])
-					w.sender.wantRest(how)
-					w.sender.Close()
-					w.receiver.Close()
-
-					w.wantFault(s, 2, timeline.Fault{
-						Rule:   1,
-						Text:   fmt.Sprintf("on 1st PUBLISH id 2 %s: cut with %s %s", w.direction, how.text(), where.text),
-						Action: fmt.Sprintf("cut with %s %s", how.text(), where.text),
-					})
-					if where.passes == len(second) {
-						w.wantExits(s, 1, 2)
-					} else {
-						w.wantExits(s, 1)
+				onBoth(t, func(t *testing.T, n network) {
+					length := len(at.packet)
+					places := []Place{After, AtByte(-1), AtByte(-length), AtByte(-length - 1), AtByte(length + 5)}
+					for b := range length + 1 {
+						places = append(places, AtByte(b))
 					}
-					s.waitForClose(timeline.ReachedDevice, string(how))
-					s.waitForClose(timeline.ReachedBroker, string(how))
-					wantPart(s, w, second, where.passes)
+					for _, how := range []Ending{FIN, RST, Silence, HalfClose} {
+						for _, where := range places {
+							cutExchange(t, n, exchange[:i], at, where, how)
+						}
+					}
 				})
 			})
 		}
 	}
+}
+
+// cutExchange goes through an exchange up to the packet that is cut.
+func cutExchange(t *testing.T, n network, before []exchanged, at exchanged, where Place, how Ending) {
+	t.Helper()
+	s := newSetup(t, n)
+	device, broker := s.connectMQTT()
+	ways := map[Direction]way{
+		DeviceToBroker: {DeviceToBroker, FromDevice(at.kind), device, broker},
+		BrokerToDevice: {BrokerToDevice, ToDevice(at.kind), broker, device},
+	}
+	w := ways[at.to]
+	s.proxy.Add(On(w.publish.WithID(2), Cut(where, how)).Times(1))
+	for _, e := range before {
+		ways[e.to].sender.write(e.packet)
+		ways[e.to].receiver.wantBytes(e.packet)
+	}
+	passes := where.bytes(len(at.packet))
+	next := []byte{0xc0, 0}
+	w.sender.write(at.packet, next)
+	switch how {
+	case FIN, RST:
+		w.receiver.wantRest(how, at.packet[:passes])
+		w.sender.wantRest(how)
+		w.sender.Close()
+		w.receiver.Close()
+		s.waitForClose(timeline.ReachedDevice, string(how))
+		s.waitForClose(timeline.ReachedBroker, string(how))
+	case HalfClose:
+		w.receiver.wantRest(FIN, at.packet[:passes])
+		w.receiver.write(next)
+		w.sender.wantBytes(next)
+		w.receiver.fin()
+		w.sender.wantRest(FIN)
+		w.sender.fin()
+		s.waitForClose(w.direction.entry(), "fin")
+	case Silence:
+		w.receiver.wantBytes(at.packet[:passes])
+		for s.proxy.List()[0].State != "silent" { // no event tells of it: the record says what is about to be done
+			time.Sleep(time.Millisecond)
+		}
+		w.receiver.write(next) // is lost
+		if n.virtual {
+			w.receiver.wantSilence()
+			w.sender.wantSilence()
+		}
+		w.sender.fin()
+		w.receiver.fin()
+		s.waitForClose(w.direction.entry(), "fin")
+		s.waitForClose(w.opposite().entry(), "fin")
+		for _, e := range s.rec.Events() {
+			if e.Kind == timeline.KindClose && (e.Point == timeline.ReachedBroker || e.Point == timeline.ReachedDevice) {
+				t.Errorf("%s was told %s in a silence", e.Point, e.Text)
+			}
+		}
+	}
+	w.wantFault(s, 2, timeline.Fault{
+		Rule:   1,
+		Text:   fmt.Sprintf("on 1st %s id 2 %s: cut with %s %s", at.kind, w.direction, how.text(), where),
+		Action: fmt.Sprintf("cut with %s %s", how.text(), where),
+	})
+	exits := 0
+	for _, e := range s.rec.Events() {
+		if e.Kind == timeline.KindPacket && e.Point == w.direction.exit() && e.Packet.Type == at.kind.String() {
+			exits++
+		}
+	}
+	if want := passes / len(at.packet); exits != want {
+		t.Errorf("recorded as handed on %d times, want %d", exits, want)
+	}
+	wantPart(s, w, at.packet, passes)
+	if t.Failed() {
+		t.Fatalf("at %s %s:\n%s", how, where, s.record())
+	}
+	s.proxy.Close()
 }
 
 // wantPart checks that the part of a packet that passed is in the record.
@@ -74,7 +147,7 @@ func wantPart(s *setup, w way, packet []byte, passed int) {
 		}
 		return
 	}
-	text := fmt.Sprintf("the first %d of 10 bytes of PUBLISH id 2 QoS 1 t (3 bytes)", passed)
+	text := fmt.Sprintf("the first %d of %d bytes of %s", passed, len(packet), Decode(packet, version311))
 	if len(got) != 1 || !slices.Equal(got[0].Data, packet[:passed]) || got[0].Text != text {
 		s.t.Errorf("recorded %+v, want % x, %q", got, packet[:passed], text)
 	}

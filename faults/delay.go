@@ -64,8 +64,8 @@ func (s Spread) String() string {
 
 // unmarshal reads a time alone, or all fields.
 func (s *Spread) unmarshal(unmarshal func(any) error) error {
-	if unmarshal(&s.By) == nil {
-		return nil
+	if !isMapping(unmarshal) {
+		return unmarshal(&s.By)
 	}
 	return unmarshal(s)
 }
@@ -94,5 +94,5 @@ func (s Spread) pick(random *rand.Rand) time.Duration {
 			by += (2*random.Float64() - 1) * jitter
 		}
 	}
-	return time.Duration(max(by, 0))
+	return time.Duration(min(max(by, 0), float64(never)))
 }

@@ -47,6 +47,11 @@ func (d *Direction) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// UnmarshalYAML reads it from a rule file.
+func (d *Direction) UnmarshalYAML(unmarshal func(any) error) error {
+	return unmarshalText(unmarshal, d)
+}
+
 // entry is where traffic of the direction comes in.
 func (d Direction) entry() timeline.Point {
 	if d == DeviceToBroker {

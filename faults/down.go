@@ -47,17 +47,14 @@ type away struct {
 	since time.Time
 }
 
-// never is a time that no run lasts for.
-const never = 100 * 365 * 24 * time.Hour
-
-func (a *away) carry(p piece, on []piece) []piece {
+func (a *away) carry(p piece, on onward) (int, bool) {
 	if a.For == 0 {
 		p.at = a.since.Add(never)
-		return append(on, p)
+		return on(p)
 	}
 	period := time.Duration(a.Up + a.For)
 	if at := p.at.Sub(a.since) % period; at >= time.Duration(a.Up) {
 		p.at = p.at.Add(period - at)
 	}
-	return append(on, p)
+	return on(p)
 }

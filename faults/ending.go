@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -28,6 +29,9 @@ func (e *Ending) UnmarshalText(text []byte) error {
 	}
 	return nil
 }
+
+// UnmarshalYAML reads it from a rule file.
+func (e *Ending) UnmarshalYAML(unmarshal func(any) error) error { return unmarshalText(unmarshal, e) }
 
 // text is the ending as rules say it.
 func (e Ending) text() string {
@@ -89,12 +93,7 @@ func (p Place) MarshalJSON() ([]byte, error) {
 
 // UnmarshalYAML reads what MarshalJSON writes.
 func (p *Place) UnmarshalYAML(unmarshal func(any) error) error {
-	var n int
-	if unmarshal(&n) == nil {
-		*p = AtByte(n)
-		return nil
-	}
-	var word string
+	var word text
 	if err := unmarshal(&word); err != nil {
 		return err
 	}
@@ -104,7 +103,15 @@ func (p *Place) UnmarshalYAML(unmarshal func(any) error) error {
 	case "after":
 		*p = After
 	default:
-		return fmt.Errorf("place %q is none of before, after and a number of bytes", word)
+		n, err := strconv.Atoi(string(word))
+		if err != nil || n < -mostBytes || n > mostBytes {
+			return located(unmarshal, fmt.Errorf("place %q is none of before, after and a number of bytes, at most %d", word,
+				mostBytes))
+		}
+		*p = AtByte(n)
 	}
 	return nil
 }
+
+// mostBytes are those of the largest packet that there can be.
+const mostBytes = 1 + lengthBytes + 1<<28 - 1

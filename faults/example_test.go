@@ -61,3 +61,40 @@ func ExampleProxy_Add() {
 	fmt.Printf("%s: fired %d times\n", armed, armed.Fired())
 	// Output: on 1st PINGRESP to the device: drop: fired 0 times
 }
+
+// A rule file says the same without a program; testdata/rules.yaml shows everything that it can say.
+func ExampleParseFile() {
+	file, err := faults.ParseFile([]byte(`
+link:
+  - preset: gprs
+rules:
+  - on: {to: device, type: PUBACK}
+    do: drop
+    times: 2
+  - on: {to: broker, type: PUBLISH, topic: bench/+, nth: 3}
+    do: [delay: 2s, cut: {at: 5, with: rst}]
+`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, condition := range file.Link {
+		fmt.Println(condition)
+	}
+	for _, rule := range file.Rules {
+		fmt.Println(rule)
+	}
+	_, err = faults.ParseFile([]byte("rules:\n  - on: {to: device, type: PUBACK}\n    do: [delay: soon]\n"))
+	fmt.Println(err)
+	// Output:
+	// latency 500ms ± 100ms normal
+	// bandwidth 6250 bytes/s
+	// loss 0.02
+	// on 1st-2nd PUBACK to the device: drop
+	// on 3rd PUBLISH bench/+ from the device: delay 2s, cut with RST at byte 5
+	// [3:17] "soon" is no time; one is 1.5s
+	//    1 | rules:
+	//    2 |   - on: {to: device, type: PUBACK}
+	// >  3 |     do: [delay: soon]
+	//                        ^
+}

@@ -45,9 +45,10 @@ type flow struct {
 	// For who holds the turn.
 	queue     queue
 	glued     *gluing
-	collected map[*Armed][]delivery
+	collected []collected
 
-	paths   atomic.Pointer[paths] // nil where no condition works on the direction
+	paths   atomic.Pointer[paths]     // nil where no condition works on the direction
+	frozen  atomic.Pointer[time.Time] // nothing arrives before; nil where there never was a pause
 	traffic traffic
 }
 
@@ -168,17 +169,20 @@ func (f *flow) arrive(data []byte, size int) {
 	if !f.stopped && !f.link.hasEnded() {
 		actions = f.link.rules.choose(&s, at)
 	}
+	if len(actions) > 0 {
+		f.flush()
+	}
 	f.rest, f.fate, f.tail = size, fate{}, exit
 	if len(actions) == 0 {
 		return
 	}
-	f.flush()
 	d := delivery{data: bytes.Clone(data), at: time.Now(), size: size, counts: 1, actions: actions}
 	if exit != nil && !streamed {
 		d.exits = []timeline.Event{*exit}
 	}
 	if streamed {
 		f.fate = f.divide(&d)
+		d.partial = !f.fate.swallow
 	}
 	stops := endsStream(d.actions)
 	f.hand(d)
@@ -199,7 +203,7 @@ func (f *flow) divide(d *delivery) fate {
 			c.At = Place(c.At.bytes(d.size) - len(d.data))
 			return fate{cut: &c}
 		case takesAway(a):
-			return fate{swallow: true}
+			return fate{swallow: !isCut || c.endsStream()}
 		}
 	}
 	return fate{}
@@ -213,12 +217,8 @@ func (f *flow) carryOn(n int) {
 		f.flush()
 		in.start += n
 	case f.fate.cut != nil && int(f.fate.cut.At) <= n:
-		f.flush()
-		c := *f.fate.cut
-		part := bytes.Clone(in.pending()[:n])
-		f.hand(delivery{data: part, at: time.Now(), size: len(part), counts: 1, actions: []Action{c}})
-		f.stopped, f.fate = endsStream([]Action{c}), fate{swallow: true}
-		in.start += n
+		f.cutRest(*f.fate.cut)
+		return
 	default:
 		if f.fate.cut != nil {
 			f.fate.cut.At -= Place(n)
@@ -232,6 +232,23 @@ func (f *flow) carryOn(n int) {
 			f.exits = append(f.exits, *f.tail)
 		}
 	}
+}
+
+// cutRest takes what of the packet that the input is inside of comes before the cut, and cuts.
+func (f *flow) cutRest(c cut) {
+	f.flush()
+	n := int(c.At)
+	c.At = After
+	d := delivery{data: bytes.Clone(f.in.pending()[:n]), at: time.Now(), size: n, actions: []Action{c}}
+	f.in.start += n
+	if f.rest -= n; f.rest > 0 {
+		d.partial = true
+	} else if d.counts = 1; f.tail != nil {
+		d.exits = []timeline.Event{*f.tail}
+	}
+	f.hand(d)
+	f.stopped = c.endsStream()
+	f.fate = fate{swallow: f.stopped}
 }
 
 // arriveRaw takes all that is pending as bytes that are no packet.
@@ -258,7 +275,7 @@ func (f *flow) flush() {
 		return
 	}
 	data := f.in.buffer[f.in.start-f.passing : f.in.start]
-	f.hand(delivery{data: data, exits: f.exits, counts: f.counts})
+	f.hand(delivery{data: data, exits: f.exits, counts: f.counts, partial: f.rest > 0})
 	f.passing, f.counts, f.exits = 0, 0, f.exits[:0]
 }
 
@@ -267,7 +284,7 @@ func (f *flow) hand(d delivery) {
 	if f.stopped {
 		return
 	}
-	if len(d.actions) == 0 && f.paths.Load() == nil && f.queue.claim() {
+	if len(d.actions) == 0 && f.paths.Load() == nil && f.queue.claim(d.partial) {
 		f.handOver(d)
 		if f.queue.giveBack() {
 			f.link.sendFIN(f) // unless the link ended otherwise
@@ -305,7 +322,7 @@ func (f *flow) deliver(d delivery) error {
 	case d.ending == FIN:
 		return f.deliverEnd(d)
 	case d.ending == RST:
-		f.link.end(RST)
+		f.link.passRST()
 		return nil
 	case len(d.actions) == 0:
 		return f.handOut(d)
@@ -323,21 +340,27 @@ func (f *flow) deliver(d delivery) error {
 
 // deliverEnd hands on the end of the stream, and before it what waited for more to come.
 func (f *flow) deliverEnd(end delivery) error {
-	for _, collected := range f.collected {
-		for _, d := range collected {
-			if err := f.deliver(d); err != nil {
-				return err
-			}
-		}
-	}
-	f.collected = nil
-	if g := f.glued; g != nil {
-		f.glued = nil
-		if err := f.write(delivery{data: g.data, exits: g.exits, at: end.at}); err != nil {
+	for len(f.collected) > 0 { // one of them may be collected again, by another rule
+		next := f.collected[0].delivery
+		f.collected = f.collected[1:]
+		if err := f.deliver(next); err != nil {
 			return err
 		}
 	}
+	if err := f.unglue(); err != nil {
+		return err
+	}
 	return f.write(end)
+}
+
+// unglue hands on what waits to be glued to more.
+func (f *flow) unglue() error {
+	g := f.glued
+	if g == nil {
+		return nil
+	}
+	f.glued = nil
+	return f.write(delivery{data: g.data, exits: g.exits, at: time.Now()})
 }
 
 // handOut hands on a delivery to which all is done, glued to others where a rule says so.
@@ -345,7 +368,7 @@ func (f *flow) handOut(d delivery) error {
 	if g := f.glued; g != nil {
 		g.data = append(g.data, d.data...)
 		g.exits = append(g.exits, d.exits...)
-		if g.missing -= d.counts; g.missing > 0 {
+		if g.missing -= d.counts; g.missing > 0 && len(g.data) < largestPacket {
 			return nil
 		}
 		d.data, d.exits, f.glued = g.data, g.exits, nil
@@ -355,12 +378,12 @@ func (f *flow) handOut(d delivery) error {
 
 // send writes bytes to the sink, right after the events that tell of it. Where the sink takes nothing any more, the
 // bytes end here.
-func (f *flow) send(data []byte, exits []timeline.Event) error {
+func (f *flow) send(data []byte, exits []timeline.Event) (sent bool, err error) {
 	if !f.link.recordExits(f, exits) {
-		return nil
+		return false, nil
 	}
 	f.traffic.sent.Add(uint64(len(data)))
-	return f.sink.write(data)
+	return true, f.sink.write(data)
 }
 
 // sourceEnded tells the record and the sink how the stream ended, given the error of the last Read.
@@ -376,6 +399,10 @@ func (f *flow) sourceEnded(err error) {
 		f.link.lost(f.source, string(RST))
 	default:
 		f.link.lost(f.source, cause(err))
+	}
+	if how == RST && f.stopped {
+		f.link.passRST() // nothing that it would have to wait for is on its way
+		return
 	}
 	f.hand(delivery{ending: how})
 }

@@ -1,9 +1,12 @@
 package faults
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // Forge hands a packet on right behind those that fit, as if the peer had sent it: in the direction given, which may be
-// the other one. A template names the packet, see ParseTemplate.
+// the other one. A template names the packet, see Template.
 func Forge(to Direction, packet Template) Action { return forge{To: to, Packet: packet} }
 
 type forge struct {
@@ -11,7 +14,8 @@ type forge struct {
 	Packet Template  `json:"packet"`
 }
 
-func (forge) verb() string { return "forge" }
+func (forge) verb() string      { return "forge" }
+func (forge) needsWholePacket() {}
 
 func (f forge) String() string { return fmt.Sprintf("forge %s %s", f.Packet, f.To) }
 
@@ -20,7 +24,7 @@ func (f forge) apply(p *passage) (bool, error) {
 	target := p.flow
 	if f.To != target.direction {
 		target = target.opposite
-		target.queue.add(target.forged(data))
+		target.queue.insert(target.forged(data))
 		return true, nil
 	}
 	p.behind = append(p.behind, target.forged(data))
@@ -29,13 +33,13 @@ func (f forge) apply(p *passage) (bool, error) {
 
 func (f forge) check() error {
 	if f.To == 0 {
-		return fmt.Errorf("forge needs to: device or broker")
+		return errors.New("forge needs to: device or broker, where the packet is to go")
 	}
 	return f.Packet.check()
 }
 
 // Answer swallows the packets and answers each in the place of the one that it was meant for. A template names the
-// answer, see ParseTemplate.
+// answer, see Template.
 func Answer(packet Template) Action { return answer{packet} }
 
 type answer struct {
@@ -49,14 +53,14 @@ func (a answer) check() error   { return a.With.check() }
 
 func (a answer) apply(p *passage) (bool, error) {
 	back := p.flow.opposite
-	back.queue.add(back.forged(a.With.bytes(p.id())))
+	back.queue.insert(back.forged(a.With.bytes(p.id())))
 	return false, nil
 }
 
 // UnmarshalYAML reads the template alone, or all fields.
 func (a *answer) UnmarshalYAML(unmarshal func(any) error) error {
-	if unmarshal(&a.With) == nil {
-		return nil
+	if !isMapping(unmarshal) {
+		return unmarshal(&a.With)
 	}
 	type plain answer
 	return unmarshal((*plain)(a))

@@ -1,6 +1,10 @@
 package faults
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+)
 
 // Hold sets the packets aside while what comes behind them goes on, until Armed.Release hands them on. What is still
 // held when the connection ends is lost.
@@ -18,10 +22,11 @@ func (h hold) apply(p *passage) (bool, error) {
 	return false, nil
 }
 
-// Held returns how many packets the rule's Hold has set aside and not released.
+// Held returns how many packets the rule's Hold has set aside that can still be released.
 func (a *Armed) Held() int {
 	a.rules.mu.Lock()
 	defer a.rules.mu.Unlock()
+	a.forgetLost()
 	return len(a.held)
 }
 
@@ -33,7 +38,7 @@ func (a *Armed) Release(n int) int {
 
 // ReleaseReversed is Release of all, newest first.
 func (a *Armed) ReleaseReversed() int {
-	return a.release(-1, func(held []shelved) { reverse(held) })
+	return a.release(-1, slices.Reverse)
 }
 
 // ReleaseShuffled is Release of all, in an order that random chooses.
@@ -41,12 +46,6 @@ func (a *Armed) ReleaseShuffled(random *rand.Rand) int {
 	return a.release(-1, func(held []shelved) {
 		random.Shuffle(len(held), func(i, j int) { held[i], held[j] = held[j], held[i] })
 	})
-}
-
-func reverse(held []shelved) {
-	for i, j := 0, len(held)-1; i < j; i, j = i+1, j-1 {
-		held[i], held[j] = held[j], held[i]
-	}
 }
 
 // shelved is a packet that was set aside, and where it will go on.
@@ -58,11 +57,20 @@ type shelved struct {
 func (a *Armed) shelve(p *passage) {
 	a.rules.mu.Lock()
 	defer a.rules.mu.Unlock()
+	if len(a.held) == cap(a.held) {
+		a.forgetLost()
+	}
 	a.held = append(a.held, shelved{p.flow, p.delivery})
+}
+
+// forgetLost lets go of packets whose connection has ended. The caller holds the rules' mu.
+func (a *Armed) forgetLost() {
+	a.held = slices.DeleteFunc(a.held, func(s shelved) bool { return s.flow.link.hasEnded() })
 }
 
 func (a *Armed) release(n int, order func([]shelved)) int {
 	a.rules.mu.Lock()
+	a.forgetLost()
 	if n < 0 || n > len(a.held) {
 		n = len(a.held)
 	}
@@ -71,7 +79,8 @@ func (a *Armed) release(n int, order func([]shelved)) int {
 	a.rules.mu.Unlock()
 	order(released)
 	for _, s := range released {
-		s.flow.queue.add(s.delivery)
+		s.at = time.Now()
+		s.flow.queue.insert(s.delivery)
 	}
 	return n
 }

@@ -86,12 +86,15 @@ func (i *Imposed) String() string { return i.Condition().String() }
 func (i *Imposed) meets(connection int) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	meets := i.condition.share == nil ||
+	return i.condition.share == nil ||
 		chance(i.proxy.options.Seed, whetherConditionHolds, i.number, connection, 0, i.version).Float64() < *i.condition.share
-	if meets {
-		i.met++
-	}
-	return meets
+}
+
+// count counts a connection that has met the condition.
+func (i *Imposed) count() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.met++
 }
 
 // pathFor makes what one direction of a connection keeps of the condition; nil where that is nothing.
@@ -136,6 +139,9 @@ func (l *link) impose(conditions []*Imposed) {
 		if !s.meets {
 			continue
 		}
+		if !l.hasMet(i) {
+			i.count()
+		}
 		for _, f := range l.flows {
 			p := i.pathFor(l.number, f.direction)
 			if h, ok := p.(heir); ok {
@@ -172,6 +178,16 @@ func (l *link) pathOf(i *Imposed, d Direction) path {
 func (l *link) meets(i *Imposed) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.hasMet(i)
+}
+
+// hasMet says whether the connection has met the condition before: as it was before Replace, or when it came. The caller
+// holds mu.
+func (l *link) hasMet(i *Imposed) bool {
+	switch i.Condition().kind.(type) {
+	case slowAccept, neverAnswer, refuse:
+		return true
+	}
 	return slices.ContainsFunc(l.standing, func(s *standing) bool { return s.imposed == i && s.meets })
 }
 

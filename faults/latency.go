@@ -26,10 +26,13 @@ type delayed struct {
 	last   time.Time // when the piece before arrived
 }
 
-func (d *delayed) carry(p piece, on []piece) []piece {
+func (d *delayed) carry(p piece, on onward) (int, bool) {
 	p.at = latest(p.at.Add(d.spread.pick(d.random)), d.last)
-	d.last = p.at
-	return append(on, p)
+	done, goOn := on(p)
+	if goOn {
+		d.last = p.at
+	}
+	return done, goOn
 }
 
 // latest is the later of two times.

@@ -27,9 +27,8 @@ func (l limit) check() error {
 
 // limited is a direction that ends after a number of bytes.
 type limited struct {
-	most    int
-	passed  *int // what has arrived
-	carried int  // what is on its way
+	most   int
+	passed *int // what has arrived, before Replace too
 }
 
 func (l *limited) inherit(from path) {
@@ -38,19 +37,16 @@ func (l *limited) inherit(from path) {
 	}
 }
 
-func (l *limited) carry(p piece, on []piece) []piece {
-	left := max(l.most-*l.passed-l.carried, 0)
-	if p.ending != "" || len(p.data) < left {
-		l.carried += len(p.data)
-		return append(on, p)
+func (l *limited) carry(p piece, on onward) (done int, goOn bool) {
+	goOn = true
+	left := max(l.most-*l.passed, 0)
+	if part := p.data[:min(len(p.data), left)]; p.ending != "" || len(part) > 0 {
+		done, goOn = on(piece{at: p.at, data: part, ending: p.ending})
+		*l.passed += done
 	}
-	if left > 0 {
-		on = append(on, piece{at: p.at, data: p.data[:left]})
+	if !goOn || *l.passed < l.most || p.ending != "" {
+		return done, goOn
 	}
-	return append(on, piece{at: p.at, ending: cutoff})
-}
-
-func (l *limited) settle(arrived int) {
-	*l.passed += min(arrived, l.carried)
-	l.carried = 0
+	_, goOn = on(piece{at: p.at, ending: cutoff})
+	return done, goOn
 }

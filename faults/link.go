@@ -149,6 +149,8 @@ func (l *link) stopSilently() {
 
 // freeze lets nothing through for a time, the direction opposite to f's included. What comes in the meantime waits.
 func (f *flow) freeze(d time.Duration) {
+	until := time.Now().Add(d)
+	f.opposite.frozen.Store(&until) // for what is under way
 	f.opposite.queue.add(delivery{at: time.Now(), actions: []Action{Delay(d), Drop()}})
 }
 
@@ -183,8 +185,32 @@ func (l *link) sendFIN(f *flow) {
 	}
 	l.note(l.closeEvent(f.sink.toward, string(FIN)))
 	f.sink.closeWrite()
-	if l.device.over() && l.broker.over() && l.ending == "" {
+	l.stopWhenOver()
+}
+
+// stopWhenOver ends a link of which both connections have ended. The caller holds mu.
+func (l *link) stopWhenOver() {
+	over := func(s *side) bool { return s.over() || s.finSeen && s.endLost }
+	if over(l.device) && over(l.broker) && l.ending == "" {
 		l.stop(FIN)
+	}
+}
+
+// loseEnd takes note that the end of the flow's stream is lost on the way.
+func (l *link) loseEnd(f *flow) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f.sink.endLost = true
+	l.stopWhenOver()
+}
+
+// passRST ends the link as a peer has ended its side of it, unless the link is silent.
+func (l *link) passRST() {
+	l.mu.Lock()
+	silent := l.silent
+	l.mu.Unlock()
+	if !silent {
+		l.end(RST)
 	}
 }
 
@@ -198,6 +224,7 @@ func (l *link) sawFIN(s *side) {
 	s.finSeen = true
 	l.note(l.closeEvent(s.from, string(FIN)))
 	l.stopSilently()
+	l.stopWhenOver()
 }
 
 // lost records that the peer of a side is gone, once.
@@ -210,6 +237,7 @@ func (l *link) lost(s *side, how string) {
 	s.gone = true
 	l.note(l.closeEvent(s.from, how))
 	l.stopSilently()
+	l.stopWhenOver()
 }
 
 func (l *link) closeEvent(at timeline.Point, how string) timeline.Event {

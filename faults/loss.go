@@ -27,8 +27,8 @@ func (l loss) check() error {
 
 // UnmarshalYAML reads the share alone, or all fields.
 func (l *loss) UnmarshalYAML(unmarshal func(any) error) error {
-	if unmarshal(&l.Share) == nil {
-		return nil
+	if !isMapping(unmarshal) {
+		return unmarshal(&l.Share)
 	}
 	type plain loss
 	return unmarshal((*plain)(l))
@@ -47,25 +47,26 @@ type lossy struct {
 	last   time.Time // when the segment before arrived
 }
 
-func (l *lossy) carry(p piece, on []piece) []piece {
+func (l *lossy) carry(p piece, on onward) (int, bool) {
 	if p.ending != "" {
-		return append(on, l.arrives(p))
+		p.at = l.arrives(p.at)
+		return on(p)
 	}
-	for data := p.data; len(data) > 0; {
-		part := data[:min(segment, len(data))]
-		data = data[len(part):]
-		on = append(on, l.arrives(piece{at: p.at, data: part}))
-	}
-	return on
+	return carryParts(p, on, func(data []byte) (int, time.Time) {
+		return min(segment, len(data)), l.arrives(p.at)
+	}, func(done int, at time.Time) {
+		if done > 0 {
+			l.last = at
+		}
+	})
 }
 
-func (l *lossy) arrives(p piece) piece {
+// arrives says when a segment arrives that is sent at some time.
+func (l *lossy) arrives(at time.Time) time.Time {
 	wait := retransmission
 	for n := 1; n < transmissions && l.random.Float64() < l.share; n++ {
-		p.at = p.at.Add(wait)
+		at = at.Add(wait)
 		wait *= 2
 	}
-	p.at = latest(p.at, l.last)
-	l.last = p.at
-	return p
+	return latest(at, l.last)
 }

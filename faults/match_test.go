@@ -1,59 +1,232 @@
 package faults
 
 import (
+	"maps"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"mqtthil/harness/timeline"
 )
 
+// Packets that matches are tried on, by name: version and bytes.
+var matched = map[string]struct {
+	version byte
+	hex     string
+}{
+	"publish":     {4, "3b 0f 0008 62656e63682f7570 0007 616263"},                                           // bench/up, id 7, QoS 1, DUP, retain, abc
+	"plain":       {4, "30 05 0001 74 6869"},                                                                // t, QoS 0, hi
+	"exactly":     {4, "34 05 0001 74 0009"},                                                                // t, id 9, QoS 2
+	"system":      {4, "30 0e 0009 24535953 2f6c6f6164 7979 79"},                                            // $SYS/load
+	"unreadable":  {4, "38 05 0001 74 6869"},                                                                // QoS 0 with DUP
+	"puback":      {4, "40 02 0007"},                                                                        //
+	"badPuback":   {4, "4f 02 0007"},                                                                        // wrong flags
+	"pubrel":      {4, "62 02 0009"},                                                                        //
+	"subscribe":   {4, "82 0b 0008 0001 61 01 0002 622f 02"},                                                // a, b/
+	"unsubscribe": {4, "a2 05 0009 0001 61"},                                                                //
+	"suback":      {4, "90 04 0008 0180"},                                                                   // 1, 0x80
+	"connack":     {4, "20 02 0105"},                                                                        // code 5
+	"ping":        {4, "c0 00"},                                                                             //
+	"puback5":     {5, "40 03 0007 10"},                                                                     // code 0x10
+	"short5":      {5, "40 02 0007"},                                                                        // no code
+	"pubrec5":     {5, "50 0e 0007 97 0a 1f 0001 78 26 0001 6b 0000"},                                       // 0x97, reason x, k=
+	"publish5":    {5, "32 1e 0001 74 0007 17 02 0000000a 03 0002 6a73 09 0002 beef 26 0001 6b 0001 76 78"}, //
+	"suback5":     {5, "90 04 0008 00 87"},                                                                  // 0x87
+	"unsuback5":   {5, "b0 05 0009 00 0011"},                                                                // 0, 0x11
+	"disconnect5": {5, "e0 01 8e"},                                                                          // 0x8e
+	"auth5":       {5, "f0 06 18 04 15 0001 78"},                                                            // 0x18
+	"connack5":    {5, "20 06 0000 03 21 000a"},                                                             // receive maximum 10
+	"subscribe5":  {5, "82 09 0008 02 0b05 0001 61 01"},                                                     // a, subscription identifier 5
+	"connect5":    {5, "10 15 0004 4d515454 05 02 003c 05 11 00000e10 0003 647574"},                         // session expiry 3600
+}
+
+// Each match fits the packets that it should and no other, on the wire and in the record.
 func TestMatch(t *testing.T) {
 	t.Parallel()
-	publish := &timeline.Packet{Type: "PUBLISH", Topic: "bench/up", QoS: 1, ID: 7, DUP: true}
-	subscribe := &timeline.Packet{Type: "SUBSCRIBE", ID: 8, Filters: []timeline.Filter{{Topic: "a"}, {Topic: "b"}}}
-	ping := &timeline.Packet{Type: "PINGREQ"}
-	unreadable := &timeline.Packet{Type: "PUBACK", ID: 7, Flags: 1, Error: "malformed packet: flags"}
+	from := FromDevice()
 	for _, test := range []struct {
-		match  Match
-		packet *timeline.Packet
-		want   bool
+		match Match
+		want  string // names of the packets that fit
 	}{
-		{FromDevice(), publish, true},
-		{FromDevice(), ping, true},
-		{ToDevice(), publish, false},
-		{FromDevice(PUBLISH), publish, true},
-		{FromDevice(SUBSCRIBE, PUBLISH), publish, true},
-		{FromDevice(SUBSCRIBE), publish, false},
-		{FromDevice(PUBACK), unreadable, true},
-		{FromDevice().WithTopic("bench/up"), publish, true},
-		{FromDevice().WithTopic("bench/down"), publish, false},
-		{FromDevice().WithTopic("bench/+"), publish, true},
-		{FromDevice().WithTopic("#"), publish, true},
-		{FromDevice().WithTopic("bench"), publish, false},
-		{FromDevice().WithTopic("b"), subscribe, true},
-		{FromDevice().WithTopic("c"), subscribe, false},
-		{FromDevice().WithTopic("#"), ping, false},
-		{FromDevice().WithID(7), publish, true},
-		{FromDevice().WithID(7), unreadable, true},
-		{FromDevice().WithID(8), publish, false},
-		{FromDevice().WithQoS(1), publish, true},
-		{FromDevice().WithQoS(0), publish, false},
-		{FromDevice().WithQoS(0), ping, false},
-		{FromDevice().WithDUP(true), publish, true},
-		{FromDevice().WithDUP(false), publish, false},
-		{FromDevice().WithDUP(false), ping, false},
-		{FromDevice().OnConnection(3), publish, true},
-		{FromDevice().OnConnection(2), publish, false},
-		{FromDevice(PUBLISH).WithTopic("bench/up").WithID(7).WithQoS(1).WithDUP(true), publish, true},
-		{FromDevice(PUBLISH).WithTopic("bench/up").WithID(8).WithQoS(1).WithDUP(true), publish, false},
-		{FromDevice().Nth(2), publish, true}, // counting is for others
-		{FromDevice().From(2), publish, true},
-		{Match{}, publish, false},
+		{from, strings.Join(slices.Sorted(maps.Keys(matched)), " ")},
+		{ToDevice(), ""},
+		{Match{}, ""},
+		{FromDevice(PUBLISH), "exactly plain publish publish5 system unreadable"},
+		{FromDevice(SUBSCRIBE, UNSUBSCRIBE), "subscribe subscribe5 unsubscribe"},
+		{FromDevice(PUBACK), "badPuback puback puback5 short5"},
+		{FromDevice(AUTH, DISCONNECT), "auth5 disconnect5"},
+		{from.WithTopic("bench/up"), "publish"},
+		{from.WithTopic("bench/down"), ""},
+		{from.WithTopic("bench/+"), "publish"},
+		{from.WithTopic("+/up"), "publish"},
+		{from.WithTopic("bench/#"), "publish"},
+		{from.WithTopic("bench/up/#"), "publish"},
+		{from.WithTopic("bench"), ""},
+		{from.WithTopic("#"), "exactly plain publish publish5 unreadable"},
+		{from.WithTopic("+/+"), "publish"},
+		{from.WithTopic("$SYS/+"), "system"},
+		{from.WithTopic("$SYS/#"), "system"},
+		{from.WithTopic("t"), "exactly plain publish5 unreadable"},
+		{from.WithTopic("a"), "subscribe subscribe5 unsubscribe"},
+		{from.WithTopic("b/"), "subscribe"},
+		{from.WithTopic("c"), ""},
+		{from.WithID(7), "badPuback puback puback5 publish publish5 pubrec5 short5"},
+		{from.WithID(8), "suback suback5 subscribe subscribe5"},
+		{from.WithID(9), "exactly pubrel unsuback5 unsubscribe"},
+		{from.WithID(1), ""},
+		{from.WithQoS(0), "plain system unreadable"},
+		{from.WithQoS(1), "publish publish5"},
+		{from.WithQoS(2), "exactly"},
+		{from.WithDUP(true), "publish unreadable"},
+		{from.WithDUP(false), "exactly plain publish5 system"},
+		{from.WithRetain(true), "publish"},
+		{from.WithRetain(false), "exactly plain publish5 system unreadable"},
+		{from.WithPayload("b"), "publish"},
+		{from.WithPayload("hi"), "plain unreadable"},
+		{from.WithPayload("abcd"), ""},
+		{from.WithProperty("message-expiry-interval"), "publish5"},
+		{from.WithPropertyValue("message-expiry-interval", "10"), "publish5"},
+		{from.WithPropertyValue("message-expiry-interval", "11"), ""},
+		{from.WithPropertyValue("content-type", "js"), "publish5"},
+		{from.WithPropertyValue("correlation-data", "beef"), "publish5"},
+		{from.WithProperty("user-property"), "publish5 pubrec5"},
+		{from.WithPropertyValue("user-property", "k=v"), "publish5"},
+		{from.WithPropertyValue("user-property", "k="), "pubrec5"},
+		{from.WithPropertyValue("reason-string", "x"), "pubrec5"},
+		{from.WithPropertyValue("receive-maximum", "10"), "connack5"},
+		{from.WithPropertyValue("subscription-identifier", "5"), "subscribe5"},
+		{from.WithPropertyValue("session-expiry-interval", "3600"), "connect5"},
+		{from.WithPropertyValue("authentication-method", "x"), "auth5"},
+		{from.WithCode(5), "connack"},
+		{from.WithCode(0), "connack5 unsuback5"},
+		{from.WithCode(1), "suback"},
+		{from.WithCode(0x10), "puback5"},
+		{from.WithCode(0x87), "suback5"},
+		{from.WithCode(0x97), "pubrec5"},
+		{from.WithCode(0x8e), "disconnect5"},
+		{from.WithCode(0x18), "auth5"},
+		{from.OnConnection(3), strings.Join(slices.Sorted(maps.Keys(matched)), " ")},
+		{from.OnConnection(2), ""},
+		{from.OfClient("dut-*"), strings.Join(slices.Sorted(maps.Keys(matched)), " ")},
+		{from.OfClient("dut-1"), strings.Join(slices.Sorted(maps.Keys(matched)), " ")},
+		{from.OfClient("dut"), ""},
+		{from.OfClient("*-2"), ""},
+		{FromDevice(PUBLISH).During(time.Second, 3*time.Second).WithQoS(2), "exactly"},
+		{FromDevice(PUBLISH).During(2*time.Second, 0).WithQoS(2), "exactly"},
+		{FromDevice(PUBLISH).During(0, 2*time.Second).WithQoS(2), ""},
+		{FromDevice(PUBLISH).During(2*time.Second+1, 0), ""},
+		{FromDevice(PUBLISH).WithTopic("bench/up").WithID(7).WithQoS(1).WithDUP(true).WithRetain(true).WithPayload("abc"),
+			"publish"},
+		{FromDevice(PUBLISH).WithTopic("bench/up").WithID(8).WithQoS(1).WithDUP(true), ""},
+		{FromDevice(PINGREQ).Nth(2), "ping"}, // counting is for others
+		{FromDevice(PINGREQ).From(2), "ping"},
+		{FromDevice(PINGREQ).WithProbability(0), "ping"}, // so is chance
 	} {
-		s := sight{direction: DeviceToBroker, connection: 3}
-		s.readRecorded(test.packet)
-		if got := test.match.fits(&s); got != test.want {
-			t.Errorf("%s matches %s: %t, want %t", test.match, test.packet, got, test.want)
+		for how, see := range map[string]func(s *sight, raw []byte, version byte){
+			"on the wire":   func(s *sight, raw []byte, version byte) { s.read(raw, len(raw), version, nil) },
+			"in the record": func(s *sight, raw []byte, version byte) { s.readRecorded(Decode(raw, version)) },
+		} {
+			var got []string
+			for _, name := range slices.Sorted(maps.Keys(matched)) {
+				s := sight{direction: DeviceToBroker, connection: 3, client: "dut-1", since: 2 * time.Second}
+				see(&s, unhex(t, matched[name].hex), matched[name].version)
+				if test.match.fits(&s) {
+					got = append(got, name)
+				}
+			}
+			if text := strings.Join(got, " "); text != test.want {
+				t.Errorf("%s, %s fits %s, want %s", how, test.match, text, test.want)
+			}
+		}
+	}
+}
+
+// Rules know topic aliases and the client identifier that the broker has assigned, and so does Select, each connection's
+// own.
+func TestMatchKnowsTheConnection(t *testing.T) {
+	t.Parallel()
+	for _, record := range []bool{true, false} {
+		onBoth(t, func(t *testing.T, n network) {
+			s := newSetupWith(t, n, Options{Summary: !record})
+			onTopic := FromDevice(PUBLISH).WithTopic("a/+").OfClient("auto-*")
+			back := ToDevice(PUBLISH).WithTopic("b")
+			armed := s.proxy.Add(On(onTopic, Drop()))
+			armedBack := s.proxy.Add(On(back, Drop()))
+			publish := func(topic string, alias byte, payload string) []byte {
+				p := append([]byte{0x30, byte(6 + len(topic) + len(payload)), 0, byte(len(topic))}, topic...)
+				return append(append(p, 3, 0x23, 0, alias), payload...)
+			}
+			for _, id := range []string{"auto-1", "other"} {
+				device, broker := s.connect()
+				connect := unhex(t, "10 10 0004 4d515454 05 02 003c 03 22 000a 0000")
+				connack := append(unhex(t, "20"), byte(3+3+3+len(id)), 0, 0, byte(3+3+len(id)), 0x22, 0, 10, 0x12, 0, byte(len(id)))
+				connack = append(connack, id...)
+				device.write(connect)
+				broker.wantBytes(connect)
+				broker.write(connack)
+				device.wantBytes(connack)
+				device.write(publish("a/b", 1, "1"), publish("c", 2, "2"), publish("", 1, "3"), publish("", 2, "4"),
+					publish("d", 1, "5"), publish("", 1, "6"))
+				broker.write(publish("b", 1, "7"), publish("e", 2, "8"), publish("", 1, "9"))
+				device.fin()
+				broker.fin()
+				want := slices.Concat(publish("c", 2, "2"), publish("", 2, "4"), publish("d", 1, "5"), publish("", 1, "6"))
+				if id == "other" {
+					want = slices.Concat(publish("a/b", 1, "1"), publish("c", 2, "2"), publish("", 1, "3"), publish("", 2, "4"),
+						publish("d", 1, "5"), publish("", 1, "6"))
+				}
+				broker.wantRest(FIN, want)
+				device.wantRest(FIN, publish("e", 2, "8"))
+			}
+			if armed.Fired() != 2 || armedBack.Fired() != 4 {
+				t.Errorf("fired %d and %d times, want 2 and 4", armed.Fired(), armedBack.Fired())
+			}
+			if got := len(onTopic.Select(s.rec.Events())); record && got != 2 {
+				t.Errorf("Select picks %d packets, want 2", got)
+			}
+			if got := s.proxy.Rules(); len(got) != 2 {
+				t.Errorf("%d rules", len(got))
+			}
+		})
+	}
+}
+
+// A rule may be for a span of time since the proxy began.
+func TestDuring(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, n network) {
+		s := newSetup(t, n)
+		s.proxy.Add(On(FromDevice(PUBLISH).During(2*time.Second, 4*time.Second), Drop()))
+		device, broker := s.connectMQTT()
+		for id := range byte(6) {
+			device.write(publishPacket(id, "x"))
+			if id != 2 && id != 3 {
+				broker.wantBytes(publishPacket(id, "x"))
+			}
+			time.Sleep(time.Second)
+		}
+		device.fin()
+		broker.wantRest(FIN)
+	})
+}
+
+func TestTopicFits(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		filter, topic string
+		want          bool
+	}{
+		{"a", "a", true}, {"a", "A", false}, {"a", "ab", false}, {"ab", "a", false}, {"a/b", "a/b", true},
+		{"+", "a", true}, {"+", "a/b", false}, {"+", "", false}, {"+", "/a", false}, {"/+", "/a", true}, {"+/+", "/a", true},
+		{"a/+", "a/", true}, {"a/+", "a", false}, {"a/+/c", "a/b/c", true}, {"a/+/c", "a/b/d", false}, {"+/b", "a/b", true},
+		{"#", "a", true}, {"#", "a/b/c", true}, {"#", "/", true}, {"a/#", "a", true}, {"a/#", "a/b/c", true}, {"a/#", "ab", false},
+		{"a/#", "b", false}, {"a/+/#", "a", false}, {"a/+/#", "a/b", true}, {"+/#", "a", true},
+		{"#", "$SYS", false}, {"#", "$SYS/x", false}, {"+/x", "$SYS/x", false}, {"$SYS/#", "$SYS/x", true}, {"$SYS/#", "$SYS", true},
+		{"$SYS/+", "$SYS/x", true}, {"a/$x", "a/$x", true}, {"a/+", "a/$x", true}, {"a//b", "a//b", true}, {"a/+/b", "a//b", true},
+	} {
+		if got := topicFits(test.filter, test.topic); got != test.want {
+			t.Errorf("%s fits %q: %t, want %t", test.filter, test.topic, got, test.want)
 		}
 	}
 }

@@ -50,23 +50,15 @@ func typeNamed(name string) PacketType {
 // MarshalText writes the name.
 func (t PacketType) MarshalText() ([]byte, error) { return []byte(t.String()), nil }
 
-// typesOfMatch are several types, of which a rule file may name one alone.
-type typesOfMatch []PacketType
-
-// UnmarshalYAML reads a name alone, or a list of names.
-func (p *typesOfMatch) UnmarshalYAML(unmarshal func(any) error) error {
-	var name string
-	if unmarshal(&name) == nil {
-		*p = make(typesOfMatch, 1)
-		return (*p)[0].UnmarshalText([]byte(name))
-	}
-	return unmarshal((*[]PacketType)(p))
-}
-
 // UnmarshalText reads a name, in capitals or not.
 func (t *PacketType) UnmarshalText(text []byte) error {
 	if *t = typeNamed(strings.ToUpper(string(text))); *t == 0 {
 		return fmt.Errorf("%q is no packet type; one is PUBLISH", text)
 	}
 	return nil
+}
+
+// UnmarshalYAML reads it from a rule file.
+func (t *PacketType) UnmarshalYAML(unmarshal func(any) error) error {
+	return unmarshalText(unmarshal, t)
 }

@@ -136,8 +136,8 @@ func bigEndian(b []byte) (n uint32) {
 }
 
 // hasProperty says whether there is a property of that identifier with that value; any value will do where it is nil.
-func hasProperty(raw []byte, id byte, value *string) bool {
+func hasProperty(raw []byte, id byte, value *text) bool {
 	return slices.ContainsFunc(slices.Collect(eachProperty(raw)), func(p property) bool {
-		return p.id == id && (value == nil || p.value() == *value)
+		return p.id == id && (value == nil || p.value() == string(*value))
 	})
 }

@@ -154,10 +154,17 @@ func (p *Proxy) conditionsChanged(text string) {
 		l.impose(p.conditions)
 	}
 	if p.refuses() {
-		for l := range p.listeners {
-			l.Close()
-		}
+		p.stopListening()
 	}
+}
+
+// stopListening closes the listeners and forgets them, which says that the proxy itself has closed them. The caller
+// holds mu.
+func (p *Proxy) stopListening() {
+	for l := range p.listeners {
+		l.Close()
+	}
+	clear(p.listeners)
 }
 
 // refuses says whether connections are refused. The caller holds mu.
@@ -221,9 +228,10 @@ func (p *Proxy) keep(l net.Listener) bool {
 func (p *Proxy) drop(l net.Listener) (ours bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	_, kept := p.listeners[l]
 	delete(p.listeners, l)
 	l.Close()
-	return p.closed || p.refuses()
+	return !kept
 }
 
 // leave ends the connections that belong to a context, which is over.
@@ -355,6 +363,7 @@ func (p *Proxy) receive(ctx context.Context, number int, device *side) error {
 			if !i.meets(number) {
 				continue
 			}
+			i.count()
 			timer := time.NewTimer(time.Duration(kind.By))
 			select {
 			case <-timer.C:
@@ -363,11 +372,34 @@ func (p *Proxy) receive(ctx context.Context, number int, device *side) error {
 			timer.Stop()
 		case neverAnswer:
 			if i.meets(number) {
+				i.count()
 				return p.ignore(ctx, i, device)
+			}
+		case down:
+			if kind.For == 0 && i.meets(number) {
+				p.awaitLink(ctx, i)
 			}
 		}
 	}
 	return nil
+}
+
+// awaitLink waits until a condition takes the link away no more.
+func (p *Proxy) awaitLink(ctx context.Context, i *Imposed) {
+	for {
+		p.mu.Lock()
+		changed := p.changed
+		stands := slices.Contains(p.conditions, i) && i.Condition().kind == down{}
+		p.mu.Unlock()
+		if !stands {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 var errIgnored = errors.New("nobody has answered the device, as a condition demands")
@@ -381,7 +413,8 @@ func (p *Proxy) ignore(ctx context.Context, i *Imposed, device *side) error {
 	}()
 	for {
 		p.mu.Lock()
-		changed, stands := p.changed, slices.Contains(p.conditions, i)
+		changed := p.changed
+		stands := slices.Contains(p.conditions, i) && i.Condition().kind == neverAnswer{}
 		p.mu.Unlock()
 		if stands && ctx.Err() == nil {
 			select {
@@ -467,7 +500,7 @@ func (p *Proxy) Forge(to Direction, packet Template) (int, error) {
 	}})
 	for _, l := range present {
 		f := l.flows[to-1]
-		f.queue.add(f.forged(data))
+		f.queue.insert(f.forged(data))
 	}
 	return len(present), nil
 }
@@ -485,9 +518,7 @@ func (p *Proxy) close(how Ending) {
 		p.closed, p.closing = true, how
 	}
 	p.cancel()
-	for l := range p.listeners {
-		l.Close()
-	}
+	p.stopListening()
 	for l := range p.links {
 		l.end(how)
 	}

@@ -96,6 +96,43 @@ func TestClose(t *testing.T) {
 			}()
 			synctest.Wait()
 		}},
+		{"inside a large packet", func(_ *setup, device, _ *peer) {
+			device.write(largePublish(1, 2*largestPacket)[:headBytes+1000])
+		}},
+		{"delayed", acting(Delay(time.Hour))},
+		{"delayed and held up", func(s *setup, device, broker *peer) {
+			acting(Delay(time.Hour))(s, device, broker)
+			go func() {
+				for {
+					if _, err := device.Write(publishPacket(1, strings.Repeat("x", 100))); err != nil {
+						return
+					}
+				}
+			}()
+		}},
+		{"held", acting(Hold())},
+		{"reordering", acting(Reorder(9))},
+		{"gluing", acting(Glue(9))},
+		{"slow", acting(Slow(time.Hour))},
+		{"silent", acting(Cut(Before, Silence))},
+		{"silent for a time", acting(Pause(AtByte(3), time.Hour, ""))},
+		{"silent, then to be reset", acting(Pause(AtByte(3), time.Hour, RST))},
+		{"half closed by a rule", acting(Cut(After, HalfClose))},
+		{"ending with FIN", acting(Cut(After, FIN))},
+		{"latency", imposing(Latency(Spread{By: Duration(time.Hour)}))},
+		{"bandwidth", imposing(Bandwidth(1))},
+		{"loss", imposing(Loss(1))},
+		{"slices", imposing(Slice(1, 0, time.Hour))},
+		{"black hole", imposing(Blackhole(time.Hour))},
+		{"to be reset", imposing(Reset(time.Hour))},
+		{"down", imposing(Down())},
+		{"flapping", imposing(Flapping(1, time.Hour))},
+		{"slow close", func(s *setup, device, broker *peer) {
+			imposing(SlowClose(time.Hour))(s, device, broker)
+			device.fin()
+		}},
+		{"refusing", imposing(Refuse())},
+		{"everything", imposing(Down(), Latency(Spread{By: Duration(time.Hour)}), SharedBandwidth(1), Slice(1, 0, 1), Loss(1))},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -103,6 +140,7 @@ func TestClose(t *testing.T) {
 				s := newSetup(t, n)
 				device, broker := s.connectMQTT()
 				test.prepare(s, device, broker)
+				synctest.Wait()
 				start := time.Now()
 				s.proxy.Close()
 				s.proxy.Close()
@@ -119,6 +157,74 @@ func TestClose(t *testing.T) {
 			})
 		})
 	}
+}
+
+// acting has a rule do something to a packet of each direction.
+func acting(does ...Action) func(s *setup, device, broker *peer) {
+	return func(s *setup, device, broker *peer) {
+		s.proxy.Add(On(FromDevice(PUBLISH), does...))
+		s.proxy.Add(On(ToDevice(PUBLISH), does...))
+		device.write(publishPacket(1, "x"))
+		broker.write(publishPacket(1, "x"))
+	}
+}
+
+// imposing has conditions in force while a packet of each direction is on its way.
+func imposing(conditions ...Condition) func(s *setup, device, broker *peer) {
+	return func(s *setup, device, broker *peer) {
+		for _, c := range conditions {
+			s.proxy.Impose(c)
+		}
+		device.write(publishPacket(1, "x"))
+		broker.write(publishPacket(1, "x"))
+	}
+}
+
+// Close does not wait for a connection that has not got to the broker either.
+func TestCloseWhileConnecting(t *testing.T) {
+	t.Parallel()
+	for name, condition := range map[string]Condition{
+		"slow accept": SlowAccept(time.Hour), "never answer": NeverAnswer(), "down": Down(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inBubble(t, func(t *testing.T, n network) {
+				s := newSetup(t, n)
+				s.proxy.Impose(condition)
+				conn, err := n.dial(t.Context(), s.address)
+				if err != nil {
+					t.Fatal(err)
+				}
+				device := newPeer(t, conn)
+				device.write(connectPacket)
+				synctest.Wait()
+				start := time.Now()
+				s.proxy.Close()
+				device.wantRest(RST)
+				if took := time.Since(start); took != 0 {
+					t.Errorf("Close took %s", took)
+				}
+			})
+		})
+	}
+}
+
+// A device that says nothing is no trouble: the broker has its connection, and may end it.
+func TestDeviceThatSaysNothing(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, n network) {
+		s := newSetup(t, n)
+		device, broker := s.connect()
+		broker.wantSilence()
+		list := s.proxy.List()
+		if len(list) != 1 || list[0].State != "open" || list[0].Version != 0 || list[0].Client != "" {
+			t.Errorf("listed as %+v", list)
+		}
+		broker.fin()
+		device.wantRest(FIN)
+		device.fin()
+		broker.wantRest(FIN)
+	})
 }
 
 func TestConnections(t *testing.T) {

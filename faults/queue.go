@@ -22,6 +22,8 @@ type delivery struct {
 	behind  []delivery // forged, to go right behind it
 	manner  split      // in which it is written; the zero value is in one write
 
+	partial bool // data ends inside of a packet: no other packet may go before its rest
+
 	ending Ending // FIN or RST at the end of the stream, then all else is empty
 }
 
@@ -36,17 +38,31 @@ type queue struct {
 	bytes   int
 	turn    bool // somebody holds it
 	closed  bool
+	inside  bool       // what came last ends inside of a packet
+	inserts []delivery // for when that packet has ended
 }
 
-// claim takes the turn where it is free and nothing waits for it.
-func (q *queue) claim() bool {
+// claim takes the turn where it is free and nothing waits for it. What it is taken for may end inside of a packet.
+func (q *queue) claim(partial bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.turn || q.closed || len(q.waiting) > 0 {
 		return false
 	}
 	q.turn = true
+	q.follow(partial)
 	return true
+}
+
+// follow takes note of how what came last ends, and has what was waiting for a packet's end come next. The caller holds mu.
+func (q *queue) follow(partial bool) {
+	if q.inside = partial; partial || len(q.inserts) == 0 {
+		return
+	}
+	for _, d := range q.inserts {
+		q.append(d)
+	}
+	q.inserts = nil
 }
 
 // giveBack ends the turn, unless there is something to hand on: then it goes to a goroutine that does so. It says whether
@@ -70,6 +86,18 @@ func (q *queue) push(d delivery) {
 	defer q.mu.Unlock()
 	for !q.closed && len(d.data) > 0 && q.bytes > 0 && q.bytes+len(d.data) > queueBytes {
 		q.changed.Wait()
+	}
+	q.append(d)
+	q.follow(d.partial)
+}
+
+// insert adds a packet that the source has not sent now, between two that it sends.
+func (q *queue) insert(d delivery) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.inside && !q.closed {
+		q.inserts = append(q.inserts, d)
+		return
 	}
 	q.append(d)
 }
@@ -117,7 +145,7 @@ func (q *queue) close() (idle bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
-	q.waiting = nil
+	q.waiting, q.inserts = nil, nil
 	q.changed.Broadcast()
 	return !q.turn
 }

@@ -177,7 +177,10 @@ func (r *reading) readRecorded(p *timeline.Packet) {
 	if r.kind == PUBLISH {
 		r.flags = r.flags&^15 | flag(p.DUP, 8) | p.QoS<<1 | flag(p.Retain, 1)
 	}
-	r.id, r.topic, r.filters = p.ID, p.Topic, p.Filters
+	if p.Topic != "" { // which may be what a topic alias stands for
+		r.topic = p.Topic
+	}
+	r.id, r.filters = p.ID, p.Filters
 	if p.Code != 0 {
 		r.code, r.hasCode = p.Code, true
 	}

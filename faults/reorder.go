@@ -3,6 +3,7 @@ package faults
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Reorder collects n packets that fit and hands them on in reverse order; then it collects the next n. What is
@@ -13,32 +14,46 @@ func Reorder(n int) Action {
 }
 
 type reorder struct {
-	Packets int `json:"packets"`
-	armed   *Armed
+	Packets int    `json:"packets"`
+	armed   *Armed // whose packets are reordered together
 }
 
-func (reorder) verb() string           { return "reorder" }
-func (r reorder) String() string       { return fmt.Sprintf("reorder %d packets", r.Packets) }
-func (reorder) needsWholePacket()      {}
-func (r reorder) bind(a *Armed) Action { r.armed = a; return r }
+func (reorder) verb() string      { return "reorder" }
+func (r reorder) String() string  { return fmt.Sprintf("reorder %d packets", r.Packets) }
+func (reorder) needsWholePacket() {}
+
+func (r reorder) bind(a *Armed) Action {
+	if r.armed == nil {
+		r.armed = a
+	}
+	return r
+}
 
 func (r reorder) apply(p *passage) (bool, error) {
 	f := p.flow
-	if f.collected == nil {
-		f.collected = map[*Armed][]delivery{}
+	f.collected = append(f.collected, collected{r.armed, p.delivery})
+	var mine []delivery
+	for _, c := range f.collected {
+		if c.by == r.armed {
+			mine = append(mine, c.delivery)
+		}
 	}
-	collected := append(f.collected[r.armed], p.delivery)
-	if len(collected) < r.Packets {
-		f.collected[r.armed] = collected
+	if len(mine) < r.Packets {
 		return false, nil
 	}
-	delete(f.collected, r.armed)
-	for i := len(collected) - 1; i >= 0; i-- {
-		if err := f.deliver(collected[i]); err != nil {
+	f.collected = slices.DeleteFunc(f.collected, func(c collected) bool { return c.by == r.armed })
+	for _, d := range slices.Backward(mine) {
+		if err := f.deliver(d); err != nil {
 			return false, err
 		}
 	}
 	return false, nil
+}
+
+// collected is a packet that waits in a flow for others that the same rule is about to reorder.
+type collected struct {
+	by *Armed
+	delivery
 }
 
 func (r reorder) check() error {

@@ -9,11 +9,14 @@ import (
 )
 
 // Rewrite changes fields of the packets. A packet that has no such field, or cannot be read, is left as it is in that
-// field. Make the changes with Field values, such as WithNewID(7).
+// field. Make the changes with Field values, such as NewID(7); it panics where they make no sense.
 func Rewrite(fields ...Field) Action {
 	r := rewrite{}
 	for _, set := range fields {
 		set(&r)
+	}
+	if err := r.check(); err != nil {
+		panic("faults: " + err.Error())
 	}
 	return r
 }
@@ -34,10 +37,10 @@ func NewDUP(on bool) Field { return func(r *rewrite) { r.DUP = &on } }
 func NewRetain(on bool) Field { return func(r *rewrite) { r.Retain = &on } }
 
 // NewTopic changes the topic of a PUBLISH.
-func NewTopic(topic string) Field { return func(r *rewrite) { r.Topic = &topic } }
+func NewTopic(topic string) Field { return func(r *rewrite) { r.Topic = (*text)(&topic) } }
 
 // NewPayload changes the payload of a PUBLISH.
-func NewPayload(payload string) Field { return func(r *rewrite) { r.Payload = &payload } }
+func NewPayload(payload string) Field { return func(r *rewrite) { r.Payload = (*text)(&payload) } }
 
 // NewCode changes the return or reason code: of CONNACK, of the first topic filter in SUBACK and UNSUBACK, and in 5.0 of
 // all other packets that may have one.
@@ -57,8 +60,8 @@ type rewrite struct {
 	QoS            *byte    `json:"qos,omitempty"`
 	DUP            *bool    `json:"dup,omitempty"`
 	Retain         *bool    `json:"retain,omitempty"`
-	Topic          *string  `json:"topic,omitempty"`
-	Payload        *string  `json:"payload,omitempty"`
+	Topic          *text    `json:"topic,omitempty"`
+	Payload        *text    `json:"payload,omitempty"`
 	Code           *byte    `json:"code,omitempty"`
 	SessionPresent *bool    `json:"session-present,omitempty"`
 	Flags          *byte    `json:"flags,omitempty"`

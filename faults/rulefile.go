@@ -8,22 +8,65 @@ import (
 	"io"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 
 	"mqtthil/harness/timeline"
 )
 
-// File is what a rule file holds, in YAML or JSON.
+// File is what a rule file holds, in YAML or JSON. Conditions and rules are in force in this order.
 type File struct {
-	Seed *uint64     `json:"seed,omitempty"`
-	Link []Condition `json:"link,omitempty"`
-	// Rules are armed in this order.
-	Rules []Rule `json:"rules,omitempty"`
+	Seed  *uint64     `json:"seed,omitempty"`
+	Link  []Condition `json:"link,omitempty"`
+	Rules []Rule      `json:"rules,omitempty"`
 }
 
 // ParseFile reads a rule file. Its errors say line, column and what is wrong there.
 func ParseFile(data []byte) (File, error) {
-	var f File
-	return f, parse(data, &f)
+	f := File{}
+	if err := parse(data, &f); err != nil {
+		return File{}, err
+	}
+	return f, nil
+}
+
+// fileForm is a File as it is written.
+type fileForm struct {
+	Seed  *uint64        `json:"seed"`
+	Link  list[linkForm] `json:"link"`
+	Rules list[Rule]     `json:"rules"`
+}
+
+// UnmarshalYAML reads it from a rule file.
+func (f *File) UnmarshalYAML(unmarshal func(any) error) error {
+	var form fileForm
+	if err := unmarshalStruct(unmarshal, &form); err != nil {
+		return err
+	}
+	*f = File{Seed: form.Seed, Rules: form.Rules}
+	for _, l := range form.Link {
+		f.Link = append(f.Link, l...)
+	}
+	return nil
+}
+
+// linkForm is a condition, or the conditions of a preset.
+type linkForm []Condition
+
+// UnmarshalYAML reads it from a rule file.
+func (l *linkForm) UnmarshalYAML(unmarshal func(any) error) error {
+	var keys map[string]later
+	if unmarshal(&keys) == nil && keys["preset"].unmarshal != nil {
+		var form struct {
+			Preset string `json:"preset"`
+		}
+		err := unmarshal(&form)
+		if err == nil {
+			*l, err = Preset(form.Preset)
+		}
+		return located(unmarshal, err)
+	}
+	*l = make(linkForm, 1)
+	return unmarshal(&(*l)[0])
 }
 
 // ParseRule reads one rule of a rule file, in YAML or JSON.
@@ -32,7 +75,7 @@ func ParseRule(data []byte) (Rule, error) {
 	if err := parse(data, &r); err != nil {
 		return Rule{}, err
 	}
-	return r, r.check()
+	return r, nil
 }
 
 // ParseCondition reads one condition of a rule file, in YAML or JSON.
@@ -41,19 +84,27 @@ func ParseCondition(data []byte) (Condition, error) {
 	if err := parse(data, &c); err != nil {
 		return Condition{}, err
 	}
-	return c, c.check()
+	return c, nil
 }
 
 func parse(data []byte, into any) error {
 	d := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
-	if err := d.Decode(into); err != nil && !errors.Is(err, io.EOF) {
-		return err
+	switch err := d.Decode(into); {
+	case errors.Is(err, io.EOF):
+		return errors.New("there is nothing in it")
+	case err != nil:
+		return inWords(err)
 	}
-	var more any
-	if err := d.Decode(&more); !errors.Is(err, io.EOF) {
-		return errors.New("there is a second document behind ---, which nobody would read")
+	var more ast.Node
+	switch err := d.Decode(&more); {
+	case errors.Is(err, io.EOF):
+		return nil
+	case err == nil && more != nil:
+		return located(func(into any) error { *into.(*ast.Node) = more; return nil },
+			errors.New("this is a second document, behind ---, which nobody would read"))
+	default:
+		return errors.New("there is a second document, behind ---, which nobody would read")
 	}
-	return nil
 }
 
 // marshal writes JSON without the escapes for HTML, which would make topics unreadable.
@@ -67,9 +118,9 @@ func marshal(v any) ([]byte, error) {
 
 // ruleForm is a Rule as rule files write it.
 type ruleForm struct {
-	On    Match        `json:"on"`
-	Do    []actionForm `json:"do"`
-	Times int          `json:"times,omitempty"`
+	On    Match            `json:"on"`
+	Do    list[actionForm] `json:"do"`
+	Times int              `json:"times,omitempty"`
 }
 
 // MarshalJSON writes it as in a rule file.
@@ -84,14 +135,14 @@ func (r Rule) MarshalJSON() ([]byte, error) {
 // UnmarshalYAML reads it from a rule file.
 func (r *Rule) UnmarshalYAML(unmarshal func(any) error) error {
 	var f ruleForm
-	if err := unmarshal(&f); err != nil {
+	if err := unmarshalStruct(unmarshal, &f); err != nil {
 		return err
 	}
 	*r = Rule{match: f.On, times: f.Times}
 	for _, a := range f.Do {
 		r.actions = append(r.actions, a.Action)
 	}
-	return r.check()
+	return located(unmarshal, r.check())
 }
 
 func (r Rule) check() error {
@@ -138,14 +189,20 @@ var actionKinds = map[string]func(func(any) error) (Action, error){
 func kindOf[T any, As any](unmarshal func(any) error) (As, error) {
 	var v T
 	if unmarshal != nil {
-		if err := unmarshal(&v); err != nil {
+		if err := unmarshalStruct(unmarshal, &v); err != nil {
 			return *new(As), err
 		}
 	}
 	if c, ok := any(v).(interface{ check() error }); ok {
 		if err := c.check(); err != nil {
+			if unmarshal != nil {
+				err = located(unmarshal, err)
+			}
 			return *new(As), err
 		}
+	}
+	if text, _ := marshal(v); unmarshal == nil && string(text) != "{}" {
+		return *new(As), fmt.Errorf("more belongs to it, such as %s", text)
 	}
 	return any(v).(As), nil
 }
@@ -170,6 +227,7 @@ func marshalActions(actions []Action) string {
 // by its number, and the same packet of a direction, by its number. What was left to chance is not any more.
 func Replay(events []timeline.Event) ([]Rule, error) {
 	var replayed []Rule
+	together := map[int]*Armed{} // for each rule of the record whose packets are reordered together
 	for _, e := range events {
 		if e.Kind != timeline.KindFault || e.Fault.Do == "" {
 			continue
@@ -183,6 +241,13 @@ func Replay(events []timeline.Event) ([]Rule, error) {
 			r.match.form.To = BrokerToDevice
 		}
 		for _, a := range actions {
+			if reorder, ok := a.Action.(reorder); ok {
+				if together[e.Fault.Rule] == nil {
+					together[e.Fault.Rule] = &Armed{}
+				}
+				reorder.armed = together[e.Fault.Rule]
+				a.Action = reorder
+			}
 			r.actions = append(r.actions, a.Action)
 		}
 		replayed = append(replayed, r)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -44,6 +45,7 @@ type network struct {
 	listen   func() (net.Listener, error)
 	listenAt func(address string) (net.Listener, error)
 	dial     func(ctx context.Context, address string) (net.Conn, error)
+	virtual  bool // time is virtual, so that waiting for what must not come costs nothing
 }
 
 func loopback() network {
@@ -60,6 +62,7 @@ func loopback() network {
 func simulated() network {
 	n := simnet.New()
 	return network{
+		virtual:  true,
 		listen:   func() (net.Listener, error) { return n.Listen("bench:0") },
 		listenAt: func(address string) (net.Listener, error) { return n.Listen(address) },
 		dial: func(ctx context.Context, address string) (net.Conn, error) {
@@ -271,6 +274,21 @@ func (p *peer) fin() {
 func (p *peer) rst() {
 	p.t.Helper()
 	if err := errors.Join(p.Conn.(interface{ SetLinger(int) error }).SetLinger(0), p.Close()); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// wantSilence checks that nothing comes for a minute, neither bytes nor an end.
+func (p *peer) wantSilence() {
+	p.t.Helper()
+	if err := p.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		p.t.Fatal(err)
+	}
+	got := make([]byte, 1)
+	if n, err := p.Read(got); !errors.Is(err, os.ErrDeadlineExceeded) {
+		p.t.Errorf("got % x and %v, want silence", got[:n], err)
+	}
+	if err := p.SetReadDeadline(time.Now().Add(time.Hour)); err != nil {
 		p.t.Fatal(err)
 	}
 }

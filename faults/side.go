@@ -28,6 +28,7 @@ type side struct {
 	// How the connection stands, guarded by the link.
 	finSeen bool // the peer has sent FIN
 	finSent bool // the proxy has
+	endLost bool // a condition has lost the end that the peer should have been told
 	gone    bool // no more bytes go either way: RST came or was sent, or another failure
 }
 

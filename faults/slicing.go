@@ -1,7 +1,6 @@
 package faults
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -11,7 +10,11 @@ import (
 // before.
 func Slice(size, variation int, gap time.Duration) Condition {
 	mustCount("Slice", size)
-	return Condition{kind: slicing{size, variation, Duration(gap)}}
+	s := slicing{size, variation, Duration(gap)}
+	if err := s.check(); err != nil {
+		panic("faults: " + err.Error())
+	}
+	return Condition{kind: s}
 }
 
 type slicing struct {
@@ -36,8 +39,8 @@ func (s slicing) String() string {
 }
 
 func (s slicing) check() error {
-	if s.Size < 1 || s.Variation < 0 || s.Gap < 0 {
-		return errors.New("slice needs a size of 1 byte or more; variation and gap must not be negative")
+	if s.Size < 1 || s.Variation < 0 || s.Gap < 0 || max(s.Size, s.Variation) > mostBytes {
+		return fmt.Errorf("slice needs a size from 1 to %d bytes, a variation not larger than that, and no negative gap", mostBytes)
 	}
 	return nil
 }
@@ -49,20 +52,20 @@ type sliced struct {
 	last   time.Time // when the slice before arrived
 }
 
-func (s *sliced) carry(p piece, on []piece) []piece {
+func (s *sliced) carry(p piece, on onward) (int, bool) {
 	if p.ending != "" {
 		p.at = latest(p.at, s.last)
-		return append(on, p)
+		return on(p)
 	}
-	for data := p.data; len(data) > 0; {
+	return carryParts(p, on, func(data []byte) (int, time.Time) {
 		size := s.Size
 		if s.Variation > 0 {
 			size += s.random.IntN(2*s.Variation+1) - s.Variation
 		}
-		part := data[:min(max(size, 1), len(data))]
-		data = data[len(part):]
-		s.last = latest(p.at, s.last.Add(time.Duration(s.Gap)))
-		on = append(on, piece{at: s.last, data: part})
-	}
-	return on
+		return min(max(size, 1), len(data)), latest(p.at, s.last.Add(time.Duration(s.Gap)))
+	}, func(done int, at time.Time) {
+		if done > 0 {
+			s.last = at
+		}
+	})
 }

@@ -18,17 +18,17 @@ func (s slowClose) String() string       { return fmt.Sprintf("slow close by %s"
 func (s slowClose) path(*rand.Rand) path { return s }
 func (s slowClose) check() error         { return notNegative("by", s.By) }
 
-func (s slowClose) carry(p piece, on []piece) []piece {
+func (s slowClose) carry(p piece, on onward) (int, bool) {
 	if p.ending == FIN {
 		p.at = p.at.Add(time.Duration(s.By))
 	}
-	return append(on, p)
+	return on(p)
 }
 
 // UnmarshalYAML reads a time alone, or all fields.
 func (s *slowClose) UnmarshalYAML(unmarshal func(any) error) error {
-	if unmarshal(&s.By) == nil {
-		return nil
+	if !isMapping(unmarshal) {
+		return unmarshal(&s.By)
 	}
 	type plain slowClose
 	return unmarshal((*plain)(s))

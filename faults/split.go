@@ -20,7 +20,8 @@ type split struct {
 	Gap  Duration `json:"gap,omitempty"`
 }
 
-func (split) verb() string { return "split" }
+func (split) verb() string      { return "split" }
+func (split) needsWholePacket() {}
 
 func (s split) String() string {
 	text := fmt.Sprintf("split into pieces of %d bytes", s.Size)

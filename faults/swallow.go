@@ -43,9 +43,9 @@ func (s swallow) check() error {
 // swallower is a direction in which at most the end arrives.
 type swallower struct{ then Ending }
 
-func (s swallower) carry(p piece, on []piece) []piece {
+func (s swallower) carry(p piece, on onward) (int, bool) {
 	if p.ending != "" && s.then != RST {
-		on = append(on, p)
+		return on(p)
 	}
-	return on
+	return len(p.data), true
 }

@@ -26,6 +26,16 @@ func MustPacket(text string) Template {
 // RawPacket is a template of these bytes.
 func RawPacket(data []byte) Template { return Template(hex.EncodeToString(data)) }
 
+// UnmarshalYAML reads it from a rule file.
+func (t *Template) UnmarshalYAML(unmarshal func(any) error) error {
+	var written text
+	if err := unmarshal(&written); err != nil {
+		return err
+	}
+	*t = Template(written)
+	return located(unmarshal, t.check())
+}
+
 func (t Template) check() error {
 	_, err := t.encode(1)
 	return err

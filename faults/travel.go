@@ -2,6 +2,7 @@ package faults
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"mqtthil/harness/timeline"
@@ -14,6 +15,7 @@ const cutoff Ending = "cutoff"
 type paths struct {
 	all     []path
 	changed chan struct{} // closed when others are in force
+	resumed time.Time     // when the link was there again, where it has been down
 }
 
 // setPaths puts the paths of the conditions that stand now in force. The caller holds the link's mu.
@@ -24,112 +26,135 @@ func (f *flow) setPaths(standing []*standing) {
 			next.all = append(next.all, p)
 		}
 	}
+	before := f.paths.Load()
+	if before != nil {
+		if next.resumed = before.resumed; before.down() && !next.down() {
+			next.resumed = time.Now()
+		}
+	}
 	if len(next.all) == 0 {
 		next = nil
 	}
-	if before := f.paths.Swap(next); before != nil {
+	f.paths.Store(next)
+	if before != nil {
 		close(before.changed)
 	}
 }
 
-// carry has the paths say what becomes of a piece.
-func (p *paths) carry(pieces []piece) []piece {
-	if p == nil {
-		return pieces
-	}
-	for _, path := range p.all {
-		var next []piece
-		for _, c := range pieces {
-			next = path.carry(c, next)
-		}
-		pieces = next
-	}
-	return pieces
-}
-
-// settle tells the paths how many bytes of what they have carried have arrived.
-func (p *paths) settle(arrived int) {
-	if p == nil {
-		return
-	}
-	for _, path := range p.all {
-		if t, ok := path.(tally); ok {
-			t.settle(arrived)
-		}
-	}
+// down says whether nothing arrives until a condition is removed.
+func (p *paths) down() bool {
+	return slices.ContainsFunc(p.all, func(each path) bool {
+		a, ok := each.(*away)
+		return ok && a.For == 0
+	})
 }
 
 // write has a delivery travel the direction, in its manner and as the conditions say, and waits for it. When the
 // conditions change on the way, they hold for what is left.
 func (f *flow) write(d delivery) error {
-	current := f.paths.Load()
-	if current == nil && d.manner.Size == 0 {
-		return f.arriveAtSink(piece{data: d.data, ending: d.ending}, d.exits)
+	if f.paths.Load() == nil && d.manner.Size == 0 {
+		_, err := f.arriveAtSink(piece{data: d.data, ending: d.ending}, d.exits)
+		return err
 	}
-	sent, whole := 0, d
-	for {
-		var changed <-chan struct{}
-		if current != nil {
-			changed = current.changed
+	t := transit{flow: f, delivery: d}
+	for !t.over {
+		t.travel()
+	}
+	t.noteParts()
+	if d.ending != "" && !t.ended {
+		f.link.loseEnd(f)
+	}
+	return t.err
+}
+
+// transit is a delivery on its way.
+type transit struct {
+	flow *flow
+	delivery
+	changed <-chan struct{} // closed when other conditions are in force
+	done    int             // bytes that are done with, arrived or lost
+	sent    int             // bytes that have arrived
+	kept    []byte          // the beginning of these, for the record
+	ended   bool            // the stream's end has arrived
+	over    bool            // nothing more can arrive
+	err     error
+}
+
+// travel takes what is left over the paths that are in force, until it has arrived or others are.
+func (t *transit) travel() {
+	var over []path
+	rest := piece{t.at, t.data[t.done:], t.ending}
+	t.changed = nil
+	if p := t.flow.paths.Load(); p != nil {
+		over, t.changed = p.all, p.changed
+		rest.at = latest(rest.at, p.resumed) // nothing has travelled while the link was down
+	}
+	for _, part := range t.manner.pieces(rest) {
+		n, goOn := t.carry(part, over)
+		if t.done += n; !goOn {
+			return
 		}
-		again, before := false, sent
-		for _, p := range current.carry(d.manner.pieces(piece{d.at, d.data, d.ending})) {
-			switch f.waitUntil(p.at, changed) {
-			case waitCut:
-				return f.broke(whole, sent)
-			case waitChanged:
-				again = true
-			}
-			if again {
-				break
-			}
-			var exits []timeline.Event
-			if sent += len(p.data); sent == len(whole.data) {
-				exits = d.exits
-			}
-			if p.ending == cutoff {
-				err := f.broke(whole, sent)
-				f.link.note(timeline.Event{Kind: timeline.KindFault, Conn: f.link.number,
-					Fault: &timeline.Fault{Text: "limit", Action: "cut with FIN"}})
-				f.link.end(FIN)
-				return err
-			}
-			if err := f.arriveAtSink(p, exits); err != nil {
-				return err
-			}
-			if d.data = whole.data[sent:]; p.ending != "" {
-				d.ending = ""
-			}
+	}
+	t.over = true
+}
+
+// carry takes a piece over paths, one after the other, each when its time has come: so what one path holds up does not
+// keep the next one busy.
+func (t *transit) carry(p piece, over []path) (done int, goOn bool) {
+	switch t.flow.waitUntil(p.at, t.changed) {
+	case waitChanged:
+		return 0, false
+	case waitCut:
+		t.over = true
+		return 0, false
+	}
+	if len(over) > 0 {
+		return over[0].carry(p, func(p piece) (int, bool) { return t.carry(p, over[1:]) })
+	}
+	if p.ending == cutoff {
+		t.over = true
+		t.flow.link.note(timeline.Event{Kind: timeline.KindFault, Conn: t.flow.link.number,
+			Fault: &timeline.Fault{Text: "limit", Action: "cut with FIN"}})
+		t.flow.link.end(FIN)
+		return 0, false
+	}
+	var exits []timeline.Event
+	if t.sent+len(p.data) == len(t.data) {
+		exits = t.exits
+	}
+	var arrived bool
+	if arrived, t.err = t.flow.arriveAtSink(p, exits); arrived {
+		if t.sent += len(p.data); len(t.kept) < timeline.MaxRaw {
+			t.kept = append(t.kept, p.data...)
 		}
-		if !again {
-			current.settle(len(whole.data)) // what another condition has lost on the way counts, too
-			return nil
-		}
-		current.settle(sent - before)
-		current = f.paths.Load()
+	}
+	t.ended = p.ending != ""
+	t.over = t.err != nil
+	return len(p.data), !t.over
+}
+
+// noteParts records what has arrived of a delivery that has not arrived as a whole.
+func (t *transit) noteParts() {
+	if t.sent > 0 && t.sent < len(t.data) && len(t.exits) > 0 {
+		e := t.flow.rawEvent(t.flow.direction.exit(), t.kept, fmt.Sprintf("%d of %d bytes", t.sent, len(t.data)))
+		t.flow.link.note(e)
 	}
 }
 
-// arriveAtSink hands a piece on to the sink.
-func (f *flow) arriveAtSink(p piece, exits []timeline.Event) error {
+// arriveAtSink hands a piece on to the sink, and says whether that has taken its data.
+func (f *flow) arriveAtSink(p piece, exits []timeline.Event) (arrived bool, err error) {
+	if until := f.frozen.Load(); until != nil {
+		f.waitUntil(*until, nil)
+	}
 	switch p.ending {
 	case FIN:
 		f.link.sendFIN(f)
-		return nil
+		return false, nil
 	case RST:
-		f.link.end(RST)
-		return nil
+		f.link.passRST()
+		return false, nil
 	}
 	return f.send(p.data, exits)
-}
-
-// broke records how much of a delivery had arrived when the link ended.
-func (f *flow) broke(d delivery, sent int) error {
-	if sent > 0 && sent < len(d.data) && len(d.exits) > 0 {
-		reason := fmt.Sprintf("the first %d of %d bytes", sent, len(d.data))
-		f.link.note(f.rawEvent(f.direction.exit(), d.data[:sent], reason))
-	}
-	return nil
 }
 
 // pieces cuts a piece up.

@@ -63,7 +63,7 @@ func TestProxyCommandLines(t *testing.T) {
 		{"--upstream x:1 --summary", 2, `usage: --summary is about the record: name its folder by --record`},
 		{"--upstream x:1 --summary --print --record x", 2, `usage: --summary leaves out the packets that --print is to show`},
 		{"--upstream x:1 --rules /no/such", 2, `usage: --rules: open /no/such: no such file or directory`},
-		{"--upstream x:1 --rules " + rules, 2, `(?s)usage: --rules ` + rules + `: .*unknown action "dorp"; there are .*drop.*`},
+		{"--upstream x:1 --rules " + rules, 2, `(?s)usage: --rules ` + rules + `: \[3:\d+\] .*unknown action "dorp"; there are .*drop.*`},
 		{"--upstream x:1 --unread --rules " + armed, 2, `usage: --unread looks for no packets, so that the rules of .* would never match`},
 		{"--upstream x:1 --replay /no/such", 2, `usage: --replay: open /no/such: no such file or directory`},
 		{"--upstream x:1 --replay " + damaged, 2, `usage: --replay .*: line 2: invalid character .*; it is a record such as .*`},

@@ -54,10 +54,10 @@ type bandwidth struct {
 	Rate int64 `json:"rate"` // in 1000 bytes per second
 }
 
-// At a rate of 0 nothing gets through, and nothing is lost.
+// At a rate of 0 nothing gets through, and nothing is lost. That is no link that is down: connecting works.
 func (b *bandwidth) condition() (faults.Condition, error) {
 	if b.Rate <= 0 {
-		return faults.Down(), nil
+		return faults.Latency(faults.Spread{By: faults.Duration(longest)}), nil
 	}
 	const most = 1 << 40 // in 1000 bytes per second: no limit at all
 	return faults.Bandwidth(int(min(b.Rate, most)) * 1000), nil
@@ -101,7 +101,7 @@ func (s *slicer) condition() (faults.Condition, error) {
 	if s.AverageSize < 1 {
 		return faults.Condition{}, badRequest(errors.New("slicer needs an average_size of 1 byte or more"))
 	}
-	size := min(s.AverageSize, 1<<30)
+	size := min(s.AverageSize, 1<<20) // more than there ever is at a time
 	delay := time.Duration(min(max(s.Delay, 0), int(longest/time.Microsecond))) * time.Microsecond
 	return faults.Slice(size, min(max(s.SizeVariation, 0), size), delay), nil
 }
