@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -224,7 +223,7 @@ func (p *proxying) run(c *cobra.Command) error {
 
 // serve makes all proxies, waits for the end, and says what they have done.
 func (p *proxying) serve(ctx context.Context, stop func(), file faults.File, stdout *timeline.Spool, say func(string)) error {
-	out := &lines{stdout}
+	out := &lines{spool: stdout}
 	options := toxiproxy.Options{
 		Seed: p.seed, Unread: p.unread, Notice: say, Version: harness.Version(),
 		Summary: !p.print && (p.record == "" || p.summary),
@@ -260,6 +259,7 @@ func (p *proxying) serve(ctx context.Context, stop func(), file faults.File, std
 	proxies := server.Proxies()
 	end()
 	if err == nil {
+		_ = stdout.Flush() // so that there is room for the summary; that it fails has been said
 		for _, proxy := range proxies {
 			summarise(out, proxy)
 		}
@@ -366,16 +366,24 @@ func counted(n uint64, noun string) string {
 	return fmt.Sprintf("%d %s", n, noun)
 }
 
-// lines is standard output.
-type lines struct{ spool *timeline.Spool }
+// lines is standard output. What there is no room for is left out, or a terminal that stands still would hold the proxy up.
+type lines struct {
+	spool *timeline.Spool
 
-var _ io.Writer = (*lines)(nil)
-
-// Write implements io.Writer. What there is no room for is left out, or a terminal that stands still would hold the
-// proxy up.
-func (l *lines) Write(b []byte) (int, error) {
-	l.spool.Add(b)
-	return len(b), nil
+	mu      sync.Mutex
+	missing int // lines that were left out since the last one that was not
 }
 
-func (l *lines) printf(format string, arguments ...any) { fmt.Fprintf(l, format, arguments...) }
+func (l *lines) printf(format string, arguments ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var text []byte
+	if l.missing > 0 {
+		text = fmt.Appendf(nil, "… %d lines are missing here, for they came faster than they could be shown\n", l.missing)
+	}
+	if l.spool.Add(fmt.Appendf(text, format, arguments...)) {
+		l.missing = 0
+	} else {
+		l.missing++
+	}
+}

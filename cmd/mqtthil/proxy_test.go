@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -533,5 +534,35 @@ func TestProxyOutputHasGone(t *testing.T) {
 	var failed *exec.ExitError
 	if err := command.Wait(); errors.As(err, &failed) {
 		t.Errorf("%v\n%s", err, stderr)
+	}
+}
+
+// TestLinesTooFast: a terminal that stands still holds nothing up, and says later what it has missed.
+func TestLinesTooFast(t *testing.T) {
+	t.Parallel()
+	reader, writer := io.Pipe()
+	spool := timeline.NewSpool(writer, func(err error) { t.Error(err) })
+	out := &lines{spool: spool}
+	for range 100 {
+		out.printf("%s\n", strings.Repeat("x", 100<<10))
+	}
+	shown := make(chan string)
+	go func() {
+		text, _ := io.ReadAll(reader)
+		shown <- string(text)
+	}()
+	if err := spool.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	out.printf("the end\n")
+	_ = spool.Close()
+	_ = writer.Close()
+	text := <-shown
+	found := regexp.MustCompile(`\n… (\d+) lines are missing here, .*\nthe end\n$`).FindStringSubmatch(text)
+	if found == nil {
+		t.Fatal("nothing is said to be missing")
+	}
+	if want := fmt.Sprint(100 - strings.Count(text, "x\n")); found[1] != want {
+		t.Errorf("%s are said to be missing, want %s", found[1], want)
 	}
 }

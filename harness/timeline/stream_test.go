@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -150,4 +151,16 @@ func TestSpoolManyAtATime(t *testing.T) {
 			t.Errorf("%v, %d writes, %d bytes", err, o.writes, o.text.Len())
 		}
 	})
+}
+
+func BenchmarkStream(b *testing.B) {
+	s := NewStream(io.Discard, func(err error) { b.Error(err) })
+	e := Event{Kind: KindPacket, Conn: 1, Point: LeftDevice, Packet: &Packet{Type: "PUBLISH", Topic: "bench/up", Raw: make([]byte, 64)}}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Append(e)
+	}
+	if err := s.Close(); err != nil {
+		b.Error(err)
+	}
 }
