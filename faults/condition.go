@@ -58,6 +58,9 @@ func carryParts(p piece, on onward, next func(data []byte) (size int, at time.Ti
 	return done, true
 }
 
+// heir is a path that goes on where the one before it stood, when a condition is replaced.
+type heir interface{ inherit(from path) }
+
 // piece is something that goes over a link at some time: bytes, or the end of the stream.
 type piece struct {
 	at     time.Time
@@ -171,6 +174,7 @@ var conditionKinds = map[string]func(func(any) error) (conditionKind, error){
 	"slice":        kindOf[slicing, conditionKind],
 	"limit":        kindOf[limit, conditionKind],
 	"blackhole":    kindOf[blackhole, conditionKind],
+	"swallow":      kindOf[swallow, conditionKind],
 	"slow-close":   kindOf[slowClose, conditionKind],
 	"reset":        kindOf[reset, conditionKind],
 	"down":         kindOf[down, conditionKind],

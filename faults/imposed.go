@@ -99,6 +99,18 @@ func (i *Imposed) Remove() {
 	}
 }
 
+// EndConnections ends the connections that have met the condition, and returns how many those are.
+func (i *Imposed) EndConnections(how Ending) int {
+	var met []*link
+	for _, l := range i.proxy.present() {
+		if l.meets(i) {
+			met = append(met, l)
+		}
+	}
+	i.proxy.disconnect("every connection with "+i.String(), how, met)
+	return len(met)
+}
+
 // String says the condition in words.
 func (i *Imposed) String() string { return i.Condition().String() }
 
@@ -163,7 +175,11 @@ func (l *link) impose(conditions []*Imposed) {
 			i.count()
 		}
 		for _, f := range l.flows {
-			s.paths[f.direction] = i.pathFor(l.number, f.direction)
+			p := i.pathFor(l.number, f.direction)
+			if h, ok := p.(heir); ok {
+				h.inherit(l.pathOf(i, f.direction))
+			}
+			s.paths[f.direction] = p
 		}
 		if k, ok := i.Condition().kind.(fused); ok {
 			l.light(s, k)
@@ -178,6 +194,23 @@ func (l *link) impose(conditions []*Imposed) {
 	for _, f := range l.flows {
 		f.setPaths(now)
 	}
+}
+
+// pathOf is what stands of a condition in one direction, nil where that is nothing. The caller holds mu.
+func (l *link) pathOf(i *Imposed, d Direction) path {
+	for _, s := range l.standing {
+		if s.imposed == i {
+			return s.paths[d]
+		}
+	}
+	return nil
+}
+
+// meets says whether the connection has met a condition.
+func (l *link) meets(i *Imposed) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hasMet(i)
 }
 
 // hasMet says whether the connection has met the condition before: as it was before Replace, or when it came. The caller

@@ -6,7 +6,8 @@ import (
 	"math/rand/v2"
 )
 
-// Limit lets a number of bytes pass on each connection and then ends it with FIN.
+// Limit lets a number of bytes pass on each connection and then ends it with FIN. Where it takes the place of another
+// Limit, what that one has let pass counts.
 func Limit(bytes int) Condition { return Condition{kind: limit{bytes}} }
 
 type limit struct {
@@ -15,7 +16,7 @@ type limit struct {
 
 func (limit) name() string           { return "limit" }
 func (l limit) String() string       { return fmt.Sprintf("limit %d bytes", l.Bytes) }
-func (l limit) path(*rand.Rand) path { return &limited{left: l.Bytes} }
+func (l limit) path(*rand.Rand) path { return &limited{most: l.Bytes, passed: new(int)} }
 
 func (l limit) check() error {
 	if l.Bytes < 0 {
@@ -26,16 +27,24 @@ func (l limit) check() error {
 
 // limited is a direction that ends after a number of bytes.
 type limited struct {
-	left int
+	most   int
+	passed *int // what has arrived, before Replace too
+}
+
+func (l *limited) inherit(from path) {
+	if before, ok := from.(*limited); ok {
+		l.passed = before.passed
+	}
 }
 
 func (l *limited) carry(p piece, on onward) (done int, goOn bool) {
 	goOn = true
-	if part := p.data[:min(len(p.data), l.left)]; p.ending != "" || len(part) > 0 {
+	left := max(l.most-*l.passed, 0)
+	if part := p.data[:min(len(p.data), left)]; p.ending != "" || len(part) > 0 {
 		done, goOn = on(piece{at: p.at, data: part, ending: p.ending})
-		l.left -= done
+		*l.passed += done
 	}
-	if !goOn || l.left > 0 || p.ending != "" {
+	if !goOn || *l.passed < l.most || p.ending != "" {
 		return done, goOn
 	}
 	_, goOn = on(piece{at: p.at, ending: cutoff})

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +16,7 @@ const patience = 5 * time.Second
 // link is one connection of the device through the proxy: two connections and a flow each way between them.
 type link struct {
 	proxy   *Proxy
+	ctx     context.Context // of the listener that it came by
 	number  int
 	rules   *rules
 	packets bool // they all go into the record
@@ -36,9 +38,9 @@ type link struct {
 	calm     sync.Cond
 }
 
-func newLink(proxy *Proxy, number int, device, broker *side) *link {
+func newLink(ctx context.Context, proxy *Proxy, number int, device, broker *side) *link {
 	l := &link{
-		proxy: proxy, number: number, rules: proxy.rules, packets: proxy.recordsPackets(), opened: time.Now(),
+		proxy: proxy, ctx: ctx, number: number, rules: proxy.rules, packets: proxy.recordsPackets(), opened: time.Now(),
 		device: device, broker: broker, ended: make(chan struct{}),
 	}
 	up := &flow{link: l, direction: DeviceToBroker, source: device, sink: broker, first: true}

@@ -72,11 +72,12 @@ type Proxy struct {
 	rules   *rules
 	began   time.Time
 
-	dialing context.Context // ends with Close
+	dialing context.Context // ends with Close, and all that connecting waits for
 	cancel  context.CancelFunc
 
 	mu         sync.Mutex
 	closed     bool
+	closing    Ending // how Close ends connections
 	listeners  map[net.Listener]struct{}
 	links      map[*link]struct{}
 	accepted   int // connections ever, to number them
@@ -85,7 +86,7 @@ type Proxy struct {
 	changed    chan struct{} // closed when the conditions are others
 	goroutines sync.WaitGroup
 	past       Traffic // of links that are over
-	failed     int     // connections that did not get to the broker
+	failed     uint64  // connections that did not get to the broker
 }
 
 // New returns a proxy, which begins with Serve.
@@ -178,7 +179,14 @@ func (p *Proxy) refuses() bool {
 }
 
 // Serve accepts the device's connections until Close, and then returns nil. It takes over the listener.
-func (p *Proxy) Serve(l net.Listener) error {
+func (p *Proxy) Serve(l net.Listener) error { return p.ServeUntil(context.Background(), l) }
+
+// ServeUntil is Serve that ends with a context, too. Then it closes the listener and ends the connections that came by it
+// with FIN, and returns nil. Those may take a while to end.
+func (p *Proxy) ServeUntil(over context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancel(p.dialing)
+	defer cancel()
+	defer context.AfterFunc(over, cancel)()
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
@@ -192,12 +200,15 @@ func (p *Proxy) Serve(l net.Listener) error {
 	address := l.Addr().String()
 	for {
 		if p.keep(l) {
-			err := p.acceptAll(l)
-			if ours := p.drop(l); !ours {
+			stop := context.AfterFunc(ctx, func() { l.Close() })
+			err := p.acceptAll(ctx, l)
+			stop()
+			if ours := p.drop(l); !ours && ctx.Err() == nil {
 				return fmt.Errorf("accepting the device's connections on %s: %w", address, err)
 			}
 		}
-		if !p.awaitAdmission() {
+		if !p.awaitAdmission(ctx) {
+			p.leave(ctx)
 			return nil
 		}
 		var err error
@@ -229,40 +240,51 @@ func (p *Proxy) drop(l net.Listener) (ours bool) {
 	return !kept
 }
 
-// awaitAdmission waits until connections are not refused any more. It is false where the proxy is closed.
-func (p *Proxy) awaitAdmission() bool {
+// leave ends the connections that belong to a context, which is over.
+func (p *Proxy) leave(ctx context.Context) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		if l.ctx == ctx {
+			l.end(FIN)
+		}
+	}
+}
+
+// awaitAdmission waits until connections are not refused any more. It is false where the proxy is closed, or ctx is over.
+func (p *Proxy) awaitAdmission(ctx context.Context) bool {
 	for {
 		p.mu.Lock()
-		closed, refuses, changed := p.closed, p.refuses(), p.changed
+		refuses, changed := p.refuses(), p.changed
 		p.mu.Unlock()
 		switch {
-		case closed:
+		case ctx.Err() != nil:
 			return false
 		case !refuses:
 			return true
 		}
 		select {
 		case <-changed:
-		case <-p.dialing.Done():
+		case <-ctx.Done():
 		}
 	}
 }
 
 // acceptAll runs until the listener fails, which it does when it is closed.
-func (p *Proxy) acceptAll(l net.Listener) error {
+func (p *Proxy) acceptAll(ctx context.Context, l net.Listener) error {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return err
 		}
-		if err := p.start(conn); err != nil {
+		if err := p.start(ctx, conn); err != nil {
 			return err
 		}
 	}
 }
 
 // start numbers a connection of the device and lets it run.
-func (p *Proxy) start(conn net.Conn) error {
+func (p *Proxy) start(ctx context.Context, conn net.Conn) error {
 	device, err := newSide(conn, timeline.LeftDevice, timeline.ReachedDevice)
 	if err != nil {
 		conn.Close()
@@ -277,13 +299,13 @@ func (p *Proxy) start(conn net.Conn) error {
 	p.accepted++
 	number := p.accepted
 	p.note(timeline.Event{Kind: timeline.KindOpen, Conn: number, Point: device.from})
-	p.goroutines.Go(func() { p.relay(number, device) })
+	p.goroutines.Go(func() { p.relay(ctx, number, device) })
 	return nil
 }
 
 // relay connects the device to the broker and runs until both connections have ended.
-func (p *Proxy) relay(number int, device *side) {
-	l, err := p.connect(number, device)
+func (p *Proxy) relay(ctx context.Context, number int, device *side) {
+	l, err := p.connect(ctx, number, device)
 	if err != nil {
 		p.mu.Lock()
 		p.failed++
@@ -295,8 +317,11 @@ func (p *Proxy) relay(number int, device *side) {
 	p.mu.Lock()
 	p.links[l] = struct{}{}
 	l.impose(p.standing())
-	if p.closed {
-		l.end(RST)
+	switch {
+	case p.closed:
+		l.end(p.closing)
+	case ctx.Err() != nil:
+		l.end(FIN)
 	}
 	p.mu.Unlock()
 	l.run()
@@ -307,17 +332,17 @@ func (p *Proxy) relay(number int, device *side) {
 }
 
 // connect does all that comes before the first byte is relayed. Why it fails is in the record.
-func (p *Proxy) connect(number int, device *side) (*link, error) {
+func (p *Proxy) connect(ctx context.Context, number int, device *side) (*link, error) {
 	fail := func(at timeline.Point, doing string, err error) (*link, error) {
 		err = fmt.Errorf("%s: %w", doing, err)
 		p.note(timeline.Event{Kind: timeline.KindClose, Conn: number, Point: at, Text: err.Error()})
 		return nil, err
 	}
-	if err := p.receive(number, device); err != nil {
+	if err := p.receive(ctx, number, device); err != nil {
 		return fail(device.from, "accepting", err)
 	}
 	if p.options.Accept != nil {
-		conn, err := p.options.Accept(p.dialing, number, device.conn)
+		conn, err := p.options.Accept(ctx, number, device.conn)
 		if err == nil {
 			var wrapped *side
 			if wrapped, err = newSide(conn, device.from, device.toward); err == nil {
@@ -328,16 +353,16 @@ func (p *Proxy) connect(number int, device *side) (*link, error) {
 			return fail(device.from, "accepting", err)
 		}
 	}
-	broker, err := p.reachBroker()
+	broker, err := p.reachBroker(ctx)
 	if err != nil {
 		return fail(timeline.ReachedBroker, "reaching the broker", err)
 	}
 	p.note(timeline.Event{Kind: timeline.KindOpen, Conn: number, Point: broker.toward})
-	return newLink(p, number, device, broker), nil
+	return newLink(ctx, p, number, device, broker), nil
 }
 
 // receive makes a new connection wait where conditions say so.
-func (p *Proxy) receive(number int, device *side) error {
+func (p *Proxy) receive(ctx context.Context, number int, device *side) error {
 	p.mu.Lock()
 	standing := p.standing()
 	p.mu.Unlock()
@@ -351,17 +376,17 @@ func (p *Proxy) receive(number int, device *side) error {
 			timer := time.NewTimer(time.Duration(kind.By))
 			select {
 			case <-timer.C:
-			case <-p.dialing.Done():
+			case <-ctx.Done():
 			}
 			timer.Stop()
 		case neverAnswer:
 			if i.meets(number) {
 				i.count()
-				return p.ignore(i, device)
+				return p.ignore(ctx, i, device)
 			}
 		case down:
 			if kind.For == 0 && i.meets(number) {
-				p.awaitLink(i)
+				p.awaitLink(ctx, i)
 			}
 		}
 	}
@@ -369,7 +394,7 @@ func (p *Proxy) receive(number int, device *side) error {
 }
 
 // awaitLink waits until a condition takes the link away no more.
-func (p *Proxy) awaitLink(i *Imposed) {
+func (p *Proxy) awaitLink(ctx context.Context, i *Imposed) {
 	for {
 		p.mu.Lock()
 		changed := p.changed
@@ -380,7 +405,7 @@ func (p *Proxy) awaitLink(i *Imposed) {
 		}
 		select {
 		case <-changed:
-		case <-p.dialing.Done():
+		case <-ctx.Done():
 			return
 		}
 	}
@@ -389,7 +414,7 @@ func (p *Proxy) awaitLink(i *Imposed) {
 var errIgnored = errors.New("nobody has answered the device, as a condition demands")
 
 // ignore keeps a connection until the device gives up, or the condition is removed.
-func (p *Proxy) ignore(i *Imposed, device *side) error {
+func (p *Proxy) ignore(ctx context.Context, i *Imposed, device *side) error {
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)
@@ -400,13 +425,13 @@ func (p *Proxy) ignore(i *Imposed, device *side) error {
 		changed := p.changed
 		stands := slices.Contains(p.standing(), i) && i.Condition().kind == neverAnswer{}
 		p.mu.Unlock()
-		if stands && p.dialing.Err() == nil {
+		if stands && ctx.Err() == nil {
 			select {
 			case <-gone:
 				return errIgnored
 			case <-changed:
 				continue
-			case <-p.dialing.Done():
+			case <-ctx.Done():
 			}
 		}
 		_ = device.conn.SetReadDeadline(time.Unix(1, 0))
@@ -415,8 +440,8 @@ func (p *Proxy) ignore(i *Imposed, device *side) error {
 	}
 }
 
-func (p *Proxy) reachBroker() (*side, error) {
-	conn, err := p.options.Dial(p.dialing)
+func (p *Proxy) reachBroker(ctx context.Context) (*side, error) {
+	conn, err := p.options.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -490,13 +515,21 @@ func (p *Proxy) Forge(to Direction, packet Template) (int, error) {
 }
 
 // Close ends everything, connections with RST, and returns when no goroutine of the proxy is left.
-func (p *Proxy) Close() {
+func (p *Proxy) Close() { p.close(RST) }
+
+// Shutdown is Close with FIN: it lets each connection finish the packet that it is handing on, and waits some seconds at
+// the most for the peers to end it, too.
+func (p *Proxy) Shutdown() { p.close(FIN) }
+
+func (p *Proxy) close(how Ending) {
 	p.mu.Lock()
-	p.closed = true
+	if !p.closed || how == RST {
+		p.closed, p.closing = true, how
+	}
 	p.cancel()
 	p.stopListening()
 	for l := range p.links {
-		l.end(RST)
+		l.end(how)
 	}
 	conditions := p.conditions
 	p.mu.Unlock()

@@ -6,17 +6,40 @@ import (
 
 // Traffic counts what has gone through a proxy.
 type Traffic struct {
-	Connections uint64 // made to the broker
-	FromDevice  Counts
-	ToDevice    Counts
+	Connections uint64 `json:"connections"`      // made to the broker
+	Failed      uint64 `json:"failed,omitempty"` // connections of devices that did not get to the broker
+	FromDevice  Counts `json:"from_device"`
+	ToDevice    Counts `json:"to_device"`
 }
 
 // Counts are those of one direction.
 type Counts struct {
-	Received uint64 // bytes that came in
-	Sent     uint64 // bytes that went out
+	Received uint64 `json:"received"` // bytes that came in
+	Sent     uint64 `json:"sent"`     // bytes that went out
 	// Packets that came in, by their type. Of a stream that is no MQTT, or is not read, none are counted.
-	Packets [AUTH + 1]uint64
+	Packets PacketCounts `json:"packets"`
+}
+
+// PacketCounts is a number of packets by their type.
+type PacketCounts [AUTH + 1]uint64
+
+// Sum is how many packets there are of all types.
+func (c PacketCounts) Sum() (sum uint64) {
+	for _, n := range c {
+		sum += n
+	}
+	return sum
+}
+
+// MarshalJSON writes those that there are by their names, such as {"CONNECT": 1}.
+func (c PacketCounts) MarshalJSON() ([]byte, error) {
+	named := map[PacketType]uint64{}
+	for kind, n := range c {
+		if n > 0 {
+			named[PacketType(kind)] = n
+		}
+	}
+	return marshal(named)
 }
 
 // add adds a link's.
@@ -37,6 +60,7 @@ func (p *Proxy) Traffic() Traffic {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t := p.past
+	t.Failed = p.failed
 	for l := range p.links {
 		t.add(l)
 	}

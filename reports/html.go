@@ -202,7 +202,8 @@ func newSection(s *Scenario, number int, cite func(string) cited) *section {
 		Mood:    mood(string(s.Status)),
 		Message: block(s.Message),
 		Rows:    draw(s.Events),
-		Open:    s.Status == timeline.Failed || s.Status == NotFinished || s.Status == timeline.Interrupted,
+		Open: s.Status == timeline.Failed || s.Status == NotFinished || s.Status == timeline.Interrupted ||
+			s.Status == timeline.Recorded,
 	}
 	for _, note := range s.Notes {
 		v.Notes = append(v.Notes, line(note))

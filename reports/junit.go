@@ -125,7 +125,7 @@ func (suite *junitSuite) add(s *Scenario) {
 	case s.Status == timeline.Failed && s.Owner == timeline.OwnerDevice:
 		c.Failure = result
 		suite.Failures++
-	case s.Status == timeline.Skipped || s.Status == NotRun:
+	case s.Status == timeline.Skipped || s.Status == timeline.Recorded || s.Status == NotRun:
 		c.Skipped = &junitResult{Message: result.Message}
 		suite.Skipped++
 	default:

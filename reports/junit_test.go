@@ -112,6 +112,7 @@ func TestJUnitResults(t *testing.T) {
 		{timeline.Interrupted, "", "error"},
 		{NotFinished, "", "error"},
 		{timeline.Skipped, "", "skipped"},
+		{timeline.Recorded, "", "skipped"},
 	} {
 		s := &Scenario{Info: timeline.Scenario{Name: "a b", Topic: "topic"}, Status: c.status, Owner: c.owner,
 			Message: "first\nsecond", Wall: 1500 * time.Millisecond}

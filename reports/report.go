@@ -200,7 +200,7 @@ func (s *Scenario) conclude() {
 	}
 	s.Status, s.Owner, s.Message, s.Wall = verdict.Status, verdict.Owner, verdict.Message, verdict.Wall
 	switch s.Status {
-	case timeline.Passed, timeline.Skipped, timeline.Interrupted:
+	case timeline.Passed, timeline.Skipped, timeline.Interrupted, timeline.Recorded:
 		s.Owner = ""
 	case timeline.Failed:
 		s.checkOwner()

@@ -212,6 +212,8 @@ func TestSummary(t *testing.T) {
 		{nil, "0 of 0 scenarios passed", "nothing was run"},
 		{[]*Scenario{good}, "1 of 1 scenario passed", "passed"},
 		{[]*Scenario{{Status: timeline.Skipped}}, "0 of 1 scenario passed, 1 skipped", "nothing was run"},
+		{[]*Scenario{{Status: timeline.Recorded}, {Status: timeline.Recorded}}, "2 records of traffic, not judged", "recorded"},
+		{[]*Scenario{good, {Status: timeline.Recorded}}, "1 of 2 scenarios passed, 1 recorded", "passed"},
 		{[]*Scenario{good, {Status: timeline.Skipped}}, "1 of 2 scenarios passed, 1 skipped", "passed"},
 		{[]*Scenario{good, {Status: NotRun}}, "1 of 2 scenarios passed, 1 not run", "not finished"},
 		{[]*Scenario{good, {Status: NotFinished}}, "1 of 2 scenarios passed, 1 not finished", "not finished"},

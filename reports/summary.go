@@ -13,6 +13,7 @@ type Summary struct {
 	Failed      map[timeline.Owner]int
 	Skipped     int
 	Interrupted int
+	Recorded    int // not to be judged
 	NotFinished int
 	NotRun      int
 
@@ -33,6 +34,8 @@ func (r *Report) Summary() Summary {
 			sum.Skipped++
 		case timeline.Interrupted:
 			sum.Interrupted++
+		case timeline.Recorded:
+			sum.Recorded++
 		case NotRun:
 			sum.NotRun++
 		default:
@@ -59,7 +62,7 @@ func (s Summary) AllFailed() int {
 
 // Total counts all scenarios, those that did not run included.
 func (s Summary) Total() int {
-	return s.Passed + s.AllFailed() + s.Skipped + s.Interrupted + s.NotFinished + s.NotRun
+	return s.Passed + s.AllFailed() + s.Skipped + s.Interrupted + s.Recorded + s.NotFinished + s.NotRun
 }
 
 // owners lists all owners of a failure, the one that a reader asks for first in front.
@@ -69,6 +72,9 @@ var owners = []timeline.Owner{
 
 // String says the counts in words, such as: 1 of 3 scenarios failed (1 device), 2 passed.
 func (s Summary) String() string {
+	if s.Recorded > 0 && s.Recorded == s.Total() {
+		return count(s.Recorded, "record") + " of traffic, not judged"
+	}
 	var parts []string
 	if n := s.AllFailed(); n > 0 {
 		var by []string
@@ -87,6 +93,7 @@ func (s Summary) String() string {
 		what string
 	}{
 		{s.Skipped, "skipped"}, {s.Interrupted, "interrupted"}, {s.NotFinished, "not finished"}, {s.NotRun, "not run"},
+		{s.Recorded, "recorded"},
 	} {
 		if part.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
@@ -110,6 +117,8 @@ func (r *Report) outcome() string {
 		return "not finished"
 	case sum.Passed > 0:
 		return "passed"
+	case sum.Recorded > 0:
+		return "recorded"
 	}
 	return "nothing was run"
 }

@@ -28,14 +28,15 @@ Exit codes: 0 pass, 1 the device failed, 2 usage, 3 infrastructure, 4 the harnes
 		Example: `  mqtthil run
   mqtthil run --label-filter retransmission --time real
   mqtthil list scenarios
-  mqtthil emulate --stdio`,
+  mqtthil emulate --stdio
+  mqtthil proxy --upstream broker.example:1883 --print`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: %w; see %s --help", harness.ErrUsage, err, c.CommandPath())
 	})
-	root.AddCommand(runCommand(), listCommand(), reportCommand(), emulateCommand(), versionCommand())
+	root.AddCommand(runCommand(), listCommand(), reportCommand(), proxyCommand(), emulateCommand(), versionCommand())
 	root.SetArgs(arguments)
 	err := root.Execute()
 	if err != nil {

@@ -151,6 +151,7 @@ const (
 	Failed      Status = "failed"
 	Skipped     Status = "skipped"
 	Interrupted Status = "interrupted"
+	Recorded    Status = "recorded" // there was nothing to judge, as with a proxy that ran alone
 )
 
 // Verdict is the result of a scenario and closes the record.
