@@ -59,8 +59,8 @@ func TestLargePackets(t *testing.T) {
 		{name: "glue", does: []Action{Glue(1)}, want: all, left: "glue to the next packet"},
 		{name: "some of it", does: []Action{Duplicate(), Delay(time.Second)}, want: all, took: time.Second, left: "duplicate"},
 	}
-	for _, at := range []Place{Before, 1, 5, headBytes - 1, headBytes, headBytes + 1, 3 * headBytes, 500_000, -1,
-		Place(len(large)) - 1, Place(len(large)), After} {
+	for _, at := range []Place{Before, 5, headBytes - 1, headBytes, headBytes + 1, 500_000, -1,
+		Place(len(large)), After} {
 		part := slices.Concat(first, large[:at.bytes(len(large))])
 		for _, how := range []Ending{FIN, RST, HalfClose} {
 			ends := how

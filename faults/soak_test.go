@@ -30,7 +30,7 @@ func soakOf(environment string) soak {
 	if environment == "full" {
 		return soak{connections: 2000, packets: 10_000_000, limit: 10 * time.Minute, every: 300 * time.Millisecond}
 	}
-	return soak{connections: 50, packets: 200_000, limit: 2 * time.Second, every: 20 * time.Millisecond}
+	return soak{connections: 50, packets: 200_000, limit: 1500 * time.Millisecond, every: 20 * time.Millisecond}
 }
 
 const (

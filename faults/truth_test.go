@@ -20,7 +20,7 @@ import (
 // nothing hangs.
 func TestRecordIsTrue(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(400) {
+	for seed := range uint64(200) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T, n network) { playAnything(t, n, seed) })
@@ -164,7 +164,7 @@ func playAnything(t *testing.T, n network, seed uint64) {
 // goes between them, and they arrive whole and in order.
 func TestPacketsStayWhole(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(30) {
+	for seed := range uint64(15) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			inBubble(t, func(t *testing.T, n network) { playPings(t, n, seed) })
@@ -185,7 +185,7 @@ func playPings(t *testing.T, n network, seed uint64) {
 			armed = append(armed, s.proxy.Add(On(m.WithProbability(0.4), does)))
 		}
 	}
-	const packets = 60
+	const packets = 40
 	device, broker := s.connectMQTT()
 	var tasks sync.WaitGroup
 	for i, w := range []struct{ from, to *peer }{{device, broker}, {broker, device}} {
