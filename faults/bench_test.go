@@ -161,7 +161,7 @@ func BenchmarkProxyBulk(b *testing.B) {
 	for _, size := range []struct {
 		name  string
 		bytes int
-	}{{"100B", 100}, {"10KB", 10_000}, {"1MB", 1_000_000}} {
+	}{{"100B", 100}, {"10KB", 10_000}, {"64KB", 64_000}, {"1MB", 1_000_000}} {
 		header := "\x00\x01t"
 		remaining := len(header) + size.bytes
 		length := []byte{0x30, byte(remaining)&0x7f | 0x80, byte(remaining>>7)&0x7f | 0x80, byte(remaining >> 14)}
