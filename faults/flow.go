@@ -27,6 +27,7 @@ type flow struct {
 	// For who reads the source.
 	in       input
 	splicer  *splicer         // nil where the system cannot do that
+	bulky    bool             // the packet before was a large one that nobody wanted to see
 	first    bool             // the next packet must be a CONNECT
 	foreign  string           // why the stream is no MQTT from here on; empty as long as it is
 	told     bool             // a record that is a summary knows
@@ -95,57 +96,6 @@ func (f *flow) takeIn() {
 	}
 }
 
-// spliceFrom is how many bytes have to be on their way, at least, for that it pays to relay them without looking at them.
-const spliceFrom = 128 << 10
-
-// fill takes in what comes next; bytes that nobody is to see it relays at once.
-func (f *flow) fill() (int, error) {
-	limit := f.rest
-	if f.link.proxy.options.Unread {
-		limit = 1 << 20
-	}
-	if f.splicer == nil || limit < spliceFrom || f.in.start < f.in.end || f.fate != (fate{}) || f.stopped ||
-		f.paths.Load() != nil {
-		return f.in.fill()
-	}
-	n, err := f.splicer.take(limit)
-	if n == 0 {
-		return 0, err
-	}
-	if f.rest > 0 {
-		if f.rest -= n; f.rest == 0 {
-			f.counts++
-			if f.tail != nil {
-				f.exits = append(f.exits, *f.tail)
-			}
-		}
-	}
-	f.handSpliced(n)
-	f.counts, f.exits = 0, f.exits[:0]
-	return n, err
-}
-
-// handSpliced is hand for bytes that the splicer has taken in.
-func (f *flow) handSpliced(n int) {
-	partial := f.rest > 0
-	if f.paths.Load() == nil && f.queue.claim(partial) {
-		if f.glued == nil && f.frozen.Load() == nil {
-			if err := f.sendSpliced(n); err != nil {
-				f.sinkFailed(err)
-			}
-		} else if data, err := f.splicer.bytes(); err == nil {
-			f.handOver(delivery{data: data, exits: f.exits, counts: f.counts, partial: partial})
-		}
-		if f.queue.giveBack() {
-			f.link.sendFIN(f) // unless the link ended otherwise
-		}
-		return
-	}
-	if data, err := f.splicer.bytes(); err == nil {
-		f.hand(delivery{data: data, exits: f.exits, counts: f.counts, partial: partial})
-	}
-}
-
 // process takes all that is pending, but for the beginning of a packet that somebody wants to see whole.
 func (f *flow) process() {
 	in := &f.in
@@ -190,6 +140,7 @@ func (f *flow) passUnwanted() {
 		packets++
 		if at += size; at > in.end {
 			f.rest, f.fate, f.tail = at-in.end, fate{}, nil
+			f.bulky = size >= spliceFrom
 			at = in.end
 			packets-- // which ends later
 			f.nth++
@@ -491,16 +442,6 @@ func (f *flow) send(data []byte, exits []timeline.Event) (sent bool, err error) 
 	}
 	f.traffic.sent.Add(uint64(len(data)))
 	return true, f.sink.write(data)
-}
-
-// sendSpliced is send for bytes that the splicer has taken in.
-func (f *flow) sendSpliced(n int) error {
-	if !f.link.recordExits(f, f.exits) {
-		_, err := f.splicer.bytes()
-		return err
-	}
-	f.traffic.sent.Add(uint64(n))
-	return f.sink.writeBy(f.splicer.give)
 }
 
 // sourceEnded tells the record and the sink how the stream ended, given the error of the last Read.

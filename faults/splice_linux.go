@@ -16,11 +16,13 @@ type splicer struct {
 	from, to syscall.RawConn
 	pipe     *pipe
 
-	// For the attempts, which are in and out.
-	in, out func(uintptr) bool
-	limit   int // bytes that may be taken in
-	held    int // bytes in the pipe
-	err     error
+	// For the attempts, which are look, in and out.
+	look, in, out func(uintptr) bool
+	seen          [8]byte
+	peeked        int // bytes in seen
+	limit         int // bytes that may be taken in
+	held          int // bytes in the pipe
+	err           error
 }
 
 // newSplicer returns nil where one of the connections is none of the system's TCP.
@@ -38,7 +40,7 @@ func newSplicer(from, to net.Conn) *splicer {
 	if s.to, err = sink.SyscallConn(); err != nil {
 		return nil
 	}
-	s.in, s.out = s.attemptIn, s.attemptOut
+	s.look, s.in, s.out = s.attemptPeek, s.attemptIn, s.attemptOut
 	return s
 }
 
@@ -69,6 +71,25 @@ func (s *splicer) attemptIn(fd uintptr) bool {
 		s.release()
 	}
 	return true
+}
+
+// peek waits for bytes and copies the first of them, without taking them in.
+func (s *splicer) peek(b []byte) (int, error) {
+	if err := s.from.Read(s.look); err != nil {
+		return 0, err
+	}
+	return copy(b, s.seen[:s.peeked]), s.err
+}
+
+func (s *splicer) attemptPeek(fd uintptr) bool {
+	for {
+		n, _, err := unix.Recvfrom(int(fd), s.seen[:], unix.MSG_PEEK)
+		if err == unix.EINTR {
+			continue
+		}
+		s.peeked, s.err = max(n, 0), err
+		return err != unix.EAGAIN
+	}
 }
 
 // give hands on all that was taken in.

@@ -12,6 +12,9 @@ type splicer struct{}
 
 func newSplicer(net.Conn, net.Conn) *splicer { return nil }
 
-func (*splicer) take(int) (int, error)  { return 0, errors.ErrUnsupported }
-func (*splicer) give() error            { return errors.ErrUnsupported }
-func (*splicer) bytes() ([]byte, error) { return nil, errors.ErrUnsupported }
+const pipeSize = 0
+
+func (*splicer) peek([]byte) (int, error) { return 0, errors.ErrUnsupported }
+func (*splicer) take(int) (int, error)    { return 0, errors.ErrUnsupported }
+func (*splicer) give() error              { return errors.ErrUnsupported }
+func (*splicer) bytes() ([]byte, error)   { return nil, errors.ErrUnsupported }
