@@ -46,8 +46,12 @@ func (a *Armed) Fired() int {
 func (a *Armed) Remove() {
 	a.rules.mu.Lock()
 	defer a.rules.mu.Unlock()
+	before := len(a.rules.armed)
 	a.rules.armed = slices.DeleteFunc(a.rules.armed, func(other *Armed) bool { return other == a })
 	a.rules.setWanted()
+	if len(a.rules.armed) < before {
+		a.rules.noteRule(a, "removed")
+	}
 }
 
 // String says the rule in words.
@@ -73,10 +77,16 @@ func (r *rules) add(rule Rule) *Armed {
 	a := &Armed{rules: r, rule: rule, number: r.added, types: rule.match.types()}
 	r.armed = append(r.armed, a)
 	r.setWanted()
-	if r.rec != nil {
-		r.rec.Append(timeline.Event{Kind: timeline.KindRule, Fault: &timeline.Fault{Rule: a.number, Text: a.String()}})
-	}
+	r.noteRule(a, "")
 	return a
+}
+
+// noteRule records what becomes of a rule: that it is armed, where action is empty. The caller holds mu.
+func (r *rules) noteRule(a *Armed, action string) {
+	if r.rec != nil {
+		r.rec.Append(timeline.Event{Kind: timeline.KindRule,
+			Fault: &timeline.Fault{Rule: a.number, Text: a.String(), Action: action}})
+	}
 }
 
 // setWanted is for who holds mu.

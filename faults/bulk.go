@@ -1,8 +1,17 @@
 package faults
 
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
 // spliceFrom is how many bytes a packet has to have, at least, for that it pays to relay it without bringing it into this
 // process.
 const spliceFrom = 16 << 10
+
+// errNoPipe is a shortage of the system's: a splicer has nothing to keep bytes in.
+var errNoPipe = errors.New("no pipe")
 
 // fill takes in what comes next. Bytes that nobody is to see it relays at once.
 func (f *flow) fill() (int, error) {
@@ -14,14 +23,22 @@ func (f *flow) fill() (int, error) {
 	case f.link.proxy.options.Unread:
 		limit = 64 << 10
 	case f.rest == 0 && f.bulky:
-		if limit = f.foresee(); limit == 0 {
+		var err error
+		if limit, err = f.foresee(); err != nil {
+			return 0, err // which the system tells once
+		}
+		if limit == 0 {
 			return f.in.fill()
 		}
 	case f.rest < spliceFrom && !f.bulky:
 		return f.in.fill()
 	}
 	n, err := f.splicer.take(limit)
-	if n == 0 {
+	switch {
+	case errors.Is(err, errNoPipe):
+		f.splicer = nil
+		return f.in.fill()
+	case n == 0:
 		return 0, err
 	}
 	if f.rest > 0 {
@@ -44,24 +61,30 @@ func (f *flow) canSplice() bool {
 }
 
 // foresee waits for the next packet's fixed header and takes the packet on, to be relayed as it comes, where it is a large
-// one again that nobody wants to see. It returns its length then, and otherwise 0 and leaves everything to who reads.
-func (f *flow) foresee() int {
+// one again that nobody wants to see. It returns its length then, and 0 where everything is left to who reads. The error
+// is why nothing more will come.
+func (f *flow) foresee() (size int, err error) {
 	f.bulky = false
 	var header [1 + lengthBytes]byte
 	n, err := f.splicer.peek(header[:])
-	if err != nil || n == 0 || f.first || f.link.packets {
-		return 0
+	switch {
+	case err != nil:
+		return 0, err
+	case n == 0:
+		return 0, io.EOF
+	case f.first || f.link.packets:
+		return 0, nil
 	}
 	kind := PacketType(header[0] >> 4)
-	size, _ := frame(header[:n], false)
+	size, _ = frame(header[:n], false)
 	if size < spliceFrom || f.wanted()&(1<<kind) != 0 {
-		return 0
+		return 0, nil
 	}
 	f.nth++
 	f.traffic.packets[kind].Add(1)
 	f.bulky = true
 	f.rest, f.fate, f.tail = size, fate{}, nil
-	return size
+	return size, nil
 }
 
 // handSpliced is hand for bytes that the splicer has taken in.
@@ -72,7 +95,7 @@ func (f *flow) handSpliced(n int) {
 			if err := f.sendSpliced(n); err != nil {
 				f.sinkFailed(err)
 			}
-		} else if data, err := f.splicer.bytes(); err == nil {
+		} else if data, ok := f.unsplice(); ok {
 			f.handOver(delivery{data: data, exits: f.exits, counts: f.counts, partial: partial})
 		}
 		if f.queue.giveBack() {
@@ -80,9 +103,20 @@ func (f *flow) handSpliced(n int) {
 		}
 		return
 	}
-	if data, err := f.splicer.bytes(); err == nil {
+	if data, ok := f.unsplice(); ok {
 		f.hand(delivery{data: data, exits: f.exits, counts: f.counts, partial: partial})
 	}
+}
+
+// unsplice brings what the splicer has taken in into this process after all. Where that fails, the bytes are lost, and a
+// stream with a hole must not go on.
+func (f *flow) unsplice() ([]byte, bool) {
+	data, err := f.splicer.bytes()
+	if err != nil {
+		f.link.lost(f.source, fmt.Sprintf("taking bytes out of a pipe: %v", err))
+		f.link.end(RST)
+	}
+	return data, err == nil
 }
 
 // sendSpliced is send for bytes that the splicer has taken in.

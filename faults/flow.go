@@ -44,7 +44,7 @@ type flow struct {
 	late     int  // bytes that came in after the link had ended
 	readDone chan struct{}
 
-	aliasing atomic.Bool // the receiver allows topic aliases
+	aliasing atomic.Uint32 // how many topic aliases the receiver allows
 
 	// For who holds the turn.
 	queue     queue
@@ -118,7 +118,7 @@ func (f *flow) process() {
 
 // passUnwanted passes packets on, as many as there are, up to one that somebody has to look into.
 func (f *flow) passUnwanted() {
-	if f.first || f.link.packets {
+	if f.first || f.link.packets || !f.link.greeted.Load() {
 		return
 	}
 	in, wanted := &f.in, f.wanted()
@@ -161,6 +161,9 @@ func (f *flow) passUnwanted() {
 func (f *flow) begin() bool {
 	pending := f.in.pending()
 	size, reason := frame(pending, f.first)
+	if f.direction == BrokerToDevice && !f.link.greeted.Load() {
+		reason = "not MQTT: the server speaks before there is a CONNECT"
+	}
 	switch {
 	case reason != "":
 		f.foreign = reason
@@ -176,7 +179,10 @@ func (f *flow) begin() bool {
 	if wanted && len(pending) < size && (size <= largestPacket || len(pending) < headBytes) {
 		return false
 	}
-	f.first = false
+	if f.first {
+		f.first = false
+		f.link.greeted.Store(true)
+	}
 	f.nth++
 	f.traffic.packets[kind].Add(1)
 	switch {
@@ -193,7 +199,7 @@ func (f *flow) begin() bool {
 // wanted is a bit for each type of packets that somebody has to look into, the record left aside.
 func (f *flow) wanted() uint32 {
 	wanted := f.link.rules.wanted[f.direction].Load() | 1<<CONNECT | 1<<CONNACK
-	if f.aliasing.Load() {
+	if f.aliasing.Load() > 0 {
 		wanted |= 1 << PUBLISH
 	}
 	return wanted
@@ -233,6 +239,9 @@ func (f *flow) arrive(data []byte, size int) {
 	if streamed {
 		f.fate = f.divide(&d)
 		d.partial = !f.fate.swallow
+		if exit != nil {
+			d.streamed = exit.Packet
+		}
 	}
 	stops := endsStream(d.actions)
 	f.hand(d)
@@ -281,6 +290,9 @@ func (f *flow) carryOn(n int) {
 		if f.tail != nil {
 			f.exits = append(f.exits, *f.tail)
 		}
+		if f.paths.Load() != nil {
+			f.flush() // packets that conditions keep apart arrive at times of their own
+		}
 	}
 }
 
@@ -292,7 +304,9 @@ func (f *flow) cutRest(c cut) {
 	d := delivery{data: bytes.Clone(f.in.pending()[:n]), at: time.Now(), size: n, actions: []Action{c}}
 	f.in.start += n
 	if f.rest -= n; f.rest > 0 {
-		d.partial = true
+		if d.partial = true; f.tail != nil {
+			d.exits = f.partOf(f.tail.Packet, f.tail.Packet.Length-f.rest)
+		}
 	} else if d.counts = 1; f.tail != nil {
 		d.exits = []timeline.Event{*f.tail}
 	}
@@ -360,11 +374,17 @@ func (f *flow) hand(d delivery) {
 
 // handOn hands on all that waits.
 func (f *flow) handOn() {
-	for d, ok := f.queue.next(); ok; d, ok = f.queue.next() {
-		f.handOver(d)
-	}
-	if f.queue.isClosed() {
-		f.link.sendFIN(f) // unless the link ended otherwise
+	for {
+		d, ok, closed := f.queue.next()
+		switch {
+		case ok:
+			f.handOver(d)
+			continue
+		case closed:
+			f.link.sendFIN(f) // unless the link ended otherwise
+			f.queue.leave()
+		}
+		return
 	}
 }
 
@@ -380,8 +400,7 @@ func (f *flow) deliver(d delivery) error {
 	case d.ending == FIN:
 		return f.deliverEnd(d)
 	case d.ending == RST:
-		f.link.passRST()
-		return nil
+		return f.write(d) // what waited for more to come is lost with it
 	case len(d.actions) == 0:
 		return f.handOut(d)
 	}
@@ -504,6 +523,20 @@ func (f *flow) forged(data []byte) delivery {
 		d.exits = f.exitsOf(data)
 	}
 	return d
+}
+
+// partOf is what the record says of a packet that is cut after n bytes, most of which are on their way already.
+func (f *flow) partOf(p *timeline.Packet, n int) []timeline.Event {
+	return []timeline.Event{f.rawEvent(f.direction.exit(), nil, fmt.Sprintf("the first %d of %d bytes of %s", n, p.Length, p))}
+}
+
+// insert hands on a packet that the source has not sent now, or says in the record that it is left out.
+func (f *flow) insert(d delivery) {
+	if !f.queue.insert(d) {
+		f.link.note(timeline.Event{Kind: timeline.KindFault, Conn: f.link.number, Fault: &timeline.Fault{
+			Text: "too much waits for a peer that does not read", Action: "leave a packet out " + f.direction.String(),
+		}})
+	}
 }
 
 // exitsOf is what the record says of a packet that the proxy has made.

@@ -24,7 +24,7 @@ func (f forge) apply(p *passage) (bool, error) {
 	target := p.flow
 	if f.To != target.direction {
 		target = target.opposite
-		target.queue.insert(target.forged(data))
+		target.insert(target.forged(data))
 		return true, nil
 	}
 	p.behind = append(p.behind, target.forged(data))
@@ -53,7 +53,7 @@ func (a answer) check() error   { return a.With.check() }
 
 func (a answer) apply(p *passage) (bool, error) {
 	back := p.flow.opposite
-	back.queue.insert(back.forged(a.With.bytes(p.id())))
+	back.insert(back.forged(a.With.bytes(p.id())))
 	return false, nil
 }
 

@@ -37,6 +37,8 @@ func frame(b []byte, first bool) (length int, reason string) {
 		return 0, ""
 	case first && b[0] == 0x16 && remaining == 3:
 		return 0, "not MQTT: 16 03 begins a TLS handshake"
+	case first && remaining >= 2 && len(b) >= 1+size+2 && int(binary.BigEndian.Uint16(b[1+size:]))+2 > int(remaining):
+		return 0, "not MQTT: what would be a CONNECT has a protocol name that does not fit it"
 	}
 	return 1 + size + int(remaining), ""
 }

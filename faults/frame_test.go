@@ -20,6 +20,8 @@ func relayed(t *testing.T, stream []byte, step int, fromDevice bool) (lengths []
 		device, broker := s.connect()
 		sender, receiver, at := device, broker, timeline.LeftDevice
 		if !fromDevice {
+			device.write(connectPacket)
+			broker.wantBytes(connectPacket)
 			sender, receiver, at = broker, device, timeline.LeftBroker
 		}
 		go func() {
@@ -75,6 +77,8 @@ func TestFrames(t *testing.T) {
 		{name: "length of five bytes", stream: []string{"c000", "30ffffffff01c000"},
 			reason: "not MQTT: remaining length ff ff ff ff goes on after 4 bytes"},
 		{name: "largest length", stream: []string{"30ffffff7f00"}, reason: "stream ended inside a packet"},
+		{name: "something else that looks like a CONNECT", first: true, stream: []string{"= \x10\x40hello, not mqtt"},
+			reason: "not MQTT: what would be a CONNECT has a protocol name that does not fit it"},
 		{name: "ends inside a packet", stream: []string{"c000", "300501"}, reason: "stream ended inside a packet"},
 		{name: "ends inside a length", stream: []string{"30ff"}, reason: "stream ended inside a packet"},
 	} {

@@ -1,9 +1,12 @@
 package faults
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"mqtthil/harness/timeline"
 )
 
 // Hold sets the packets aside while what comes behind them goes on, until Armed.Release hands them on. What is still
@@ -17,9 +20,17 @@ func (hold) String() string         { return "hold" }
 func (hold) needsWholePacket()      {}
 func (h hold) bind(a *Armed) Action { return hold{a} }
 
+// heldBytes bounds what a rule holds. Packets beyond that it leaves alone.
+const heldBytes = 16 << 20
+
 func (h hold) apply(p *passage) (bool, error) {
-	h.armed.shelve(p)
-	return false, nil
+	if h.armed.shelve(p) {
+		return false, nil
+	}
+	p.flow.link.note(timeline.Event{Kind: timeline.KindFault, Conn: p.flow.link.number, Fault: &timeline.Fault{
+		Rule: h.armed.number, Text: h.armed.String(), Action: "left alone, for the rule holds enough",
+	}})
+	return true, nil
 }
 
 // Held returns how many packets the rule's Hold has set aside that can still be released.
@@ -54,18 +65,27 @@ type shelved struct {
 	delivery
 }
 
-func (a *Armed) shelve(p *passage) {
+// shelve is false where the rule holds too much already.
+func (a *Armed) shelve(p *passage) bool {
 	a.rules.mu.Lock()
 	defer a.rules.mu.Unlock()
 	if len(a.held) == cap(a.held) {
 		a.forgetLost()
 	}
+	bytes := len(p.data)
+	for _, s := range a.held {
+		bytes += len(s.data)
+	}
+	if bytes > heldBytes || len(a.held) >= heldBytes/1024 {
+		return false
+	}
 	a.held = append(a.held, shelved{p.flow, p.delivery})
+	return true
 }
 
-// forgetLost lets go of packets whose connection has ended. The caller holds the rules' mu.
+// forgetLost lets go of packets whose direction has ended. The caller holds the rules' mu.
 func (a *Armed) forgetLost() {
-	a.held = slices.DeleteFunc(a.held, func(s shelved) bool { return s.flow.link.hasEnded() })
+	a.held = slices.DeleteFunc(a.held, func(s shelved) bool { return s.flow.takesNothing() })
 }
 
 func (a *Armed) release(n int, order func([]shelved)) int {
@@ -74,8 +94,9 @@ func (a *Armed) release(n int, order func([]shelved)) int {
 	if n < 0 || n > len(a.held) {
 		n = len(a.held)
 	}
-	released := append([]shelved(nil), a.held[:n]...)
-	a.held = a.held[n:]
+	released := slices.Clone(a.held[:n])
+	a.held = slices.Delete(a.held, 0, n)
+	a.rules.noteRule(a, fmt.Sprintf("release of %d held", n))
 	a.rules.mu.Unlock()
 	order(released)
 	for _, s := range released {

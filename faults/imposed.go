@@ -231,6 +231,9 @@ func (l *link) light(s *standing, k fused) {
 	}
 	condition := s.imposed.String()
 	s.fuse = time.AfterFunc(after, func() {
+		if l.hasEnded() {
+			return
+		}
 		l.note(timeline.Event{Kind: timeline.KindFault, Conn: l.number, Fault: &timeline.Fault{
 			Text: condition, Action: "cut with " + how.text(),
 		}})

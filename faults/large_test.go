@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -248,7 +249,9 @@ func TestLargestPacket(t *testing.T) {
 					return int64(m.HeapAlloc)
 				}
 				before := heap()
-				go func() {
+				var sending sync.WaitGroup
+				defer sending.Wait()
+				sending.Go(func() {
 					beginning := append(head, "\x00\x01t"...)
 					sent.Write(beginning)
 					device.write(beginning)
@@ -263,7 +266,7 @@ func TestLargestPacket(t *testing.T) {
 						}
 					}
 					device.fin()
-				}()
+				})
 				most, count := int64(0), 0
 				buffer := make([]byte, 64<<10)
 				for next := 0; ; {

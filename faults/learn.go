@@ -14,11 +14,11 @@ func (f *flow) learn(s *sight) {
 		if f.direction == DeviceToBroker {
 			f.link.level.Store(uint32(s.version))
 			f.link.setClientID(s.reading.client)
-			f.opposite.aliasing.Store(allowsAliases(s.properties))
+			f.opposite.aliasing.Store(aliasMaximum(s.properties))
 		}
 	case CONNACK:
 		if f.direction == BrokerToDevice {
-			f.opposite.aliasing.Store(allowsAliases(s.properties))
+			f.opposite.aliasing.Store(aliasMaximum(s.properties))
 			for p := range eachProperty(s.properties) {
 				if p.id == propertyAssignedClientID {
 					f.link.setClientID(string(p.text))
@@ -26,7 +26,7 @@ func (f *flow) learn(s *sight) {
 			}
 		}
 	case PUBLISH:
-		if alias := s.alias(); alias != 0 && s.topicAt > 0 && s.raw[s.topicAt-1]|s.raw[s.topicAt-2] != 0 {
+		if alias := s.alias(); alias != 0 && uint32(alias) <= f.aliasing.Load() && s.topicAt > 0 && s.raw[s.topicAt-1]|s.raw[s.topicAt-2] != 0 {
 			if f.aliases == nil {
 				f.aliases = map[uint16]string{}
 			}
@@ -35,13 +35,14 @@ func (f *flow) learn(s *sight) {
 	}
 }
 
-func allowsAliases(properties []byte) bool {
+// aliasMaximum is how many topic aliases the sender of these properties allows.
+func aliasMaximum(properties []byte) uint32 {
 	for p := range eachProperty(properties) {
-		if p.id == propertyTopicAliasMax && p.number > 0 {
-			return true
+		if p.id == propertyTopicAliasMax {
+			return p.number
 		}
 	}
-	return false
+	return 0
 }
 
 // version is the connection's protocol level, 0 as long as it is unknown.

@@ -25,6 +25,7 @@ type link struct {
 	device, broker *side
 	flows          [2]*flow
 
+	greeted atomic.Bool            // the device has begun with a CONNECT
 	level   atomic.Uint32          // protocol level, learned from CONNECT
 	client  atomic.Pointer[string] // identifier, learned from CONNECT or CONNACK
 	foreign atomic.Pointer[string] // why the device's stream was no MQTT from the start; then the answer is none either
@@ -185,6 +186,13 @@ func (f *flow) freeze(d time.Duration) {
 	until := time.Now().Add(d)
 	f.opposite.frozen.Store(&until) // for what is under way
 	f.opposite.queue.add(delivery{at: time.Now(), actions: []Action{Delay(d), Drop()}})
+}
+
+// takesNothing says whether nothing can be handed on in the flow any more.
+func (f *flow) takesNothing() bool {
+	f.link.mu.Lock()
+	defer f.link.mu.Unlock()
+	return f.link.ending != "" || f.sink.finSent || f.sink.gone
 }
 
 func (l *link) hasEnded() bool {

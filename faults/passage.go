@@ -41,6 +41,8 @@ func (p *passage) passPart(part []byte, reason string) error {
 	if len(p.exits) > 0 {
 		reason = fmt.Sprintf(reason, len(part), p.size, p.exits[0].Packet)
 		d.exits = []timeline.Event{p.flow.rawEvent(p.flow.direction.exit(), part, reason)}
+	} else if p.streamed != nil {
+		d.exits = p.flow.partOf(p.streamed, len(part))
 	}
 	return p.flow.handOut(d)
 }

@@ -26,6 +26,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -51,7 +52,8 @@ type Options struct {
 	// Summary keeps packets out of the record that no rule acts on, so that they need not be decoded.
 	Summary bool
 
-	// Seed is where all that is left to chance comes from: the same seed decides the same for the same traffic.
+	// Seed is where all that is left to chance comes from: the same seed decides the same for the same packets. Conditions
+	// decide for each read from a connection, of which the network makes more or fewer.
 	Seed uint64
 
 	// Accept makes what the proxy relays of a connection that a listener has accepted, given its number, such as a TLS
@@ -243,12 +245,9 @@ func (p *Proxy) drop(l net.Listener) (ours bool) {
 // leave ends the connections that belong to a context, which is over.
 func (p *Proxy) leave(ctx context.Context) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for l := range p.links {
-		if l.ctx == ctx {
-			l.end(FIN)
-		}
-	}
+	links := slices.Collect(maps.Keys(p.links))
+	p.mu.Unlock()
+	endAll(slices.DeleteFunc(links, func(l *link) bool { return l.ctx != ctx }), FIN)
 }
 
 // awaitAdmission waits until connections are not refused any more. It is false where the proxy is closed, or ctx is over.
@@ -267,6 +266,16 @@ func (p *Proxy) awaitAdmission(ctx context.Context) bool {
 		case <-changed:
 		case <-ctx.Done():
 		}
+	}
+}
+
+// pause waits, no longer than ctx lasts.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -317,13 +326,17 @@ func (p *Proxy) relay(ctx context.Context, number int, device *side) {
 	p.mu.Lock()
 	p.links[l] = struct{}{}
 	l.impose(p.standing())
+	var how Ending
 	switch {
 	case p.closed:
-		l.end(p.closing)
+		how = p.closing
 	case ctx.Err() != nil:
-		l.end(FIN)
+		how = FIN
 	}
 	p.mu.Unlock()
+	if how != "" {
+		l.end(how)
+	}
 	l.run()
 	p.mu.Lock()
 	delete(p.links, l)
@@ -373,12 +386,7 @@ func (p *Proxy) receive(ctx context.Context, number int, device *side) error {
 				continue
 			}
 			i.count()
-			timer := time.NewTimer(time.Duration(kind.By))
-			select {
-			case <-timer.C:
-			case <-ctx.Done():
-			}
-			timer.Stop()
+			pause(ctx, time.Duration(kind.By))
 		case neverAnswer:
 			if i.meets(number) {
 				i.count()
@@ -398,7 +406,7 @@ func (p *Proxy) awaitLink(ctx context.Context, i *Imposed) {
 	for {
 		p.mu.Lock()
 		changed := p.changed
-		stands := slices.Contains(p.conditions, i) && i.Condition().kind == down{}
+		stands := slices.Contains(p.standing(), i) && i.Condition().kind == down{}
 		p.mu.Unlock()
 		if !stands {
 			return
@@ -492,7 +500,12 @@ func (p *Proxy) disconnect(what string, how Ending, links []*link) {
 		Action: "cut " + string(how),
 	}})
 	for _, l := range links {
-		l.flows[1].end(how)
+		if down := l.flows[1]; how == HalfClose {
+			// Who hands packets on does it, between two of them.
+			down.queue.insert(delivery{at: time.Now(), actions: []Action{Cut(Before, HalfClose)}})
+		} else {
+			down.end(how)
+		}
 	}
 }
 
@@ -509,9 +522,18 @@ func (p *Proxy) Forge(to Direction, packet Template) (int, error) {
 	}})
 	for _, l := range present {
 		f := l.flows[to-1]
-		f.queue.insert(f.forged(data))
+		f.insert(f.forged(data))
 	}
 	return len(present), nil
+}
+
+// endAll ends links side by side, for some wait until their peers have made room for a goodbye.
+func endAll(links []*link, how Ending) {
+	var ending sync.WaitGroup
+	for _, l := range links {
+		ending.Go(func() { l.end(how) })
+	}
+	ending.Wait()
 }
 
 // Close ends everything, connections with RST, and returns when no goroutine of the proxy is left.
@@ -528,11 +550,9 @@ func (p *Proxy) close(how Ending) {
 	}
 	p.cancel()
 	p.stopListening()
-	for l := range p.links {
-		l.end(how)
-	}
-	conditions := p.conditions
+	links, conditions := slices.Collect(maps.Keys(p.links)), p.conditions
 	p.mu.Unlock()
+	endAll(links, how)
 	for _, i := range conditions {
 		i.mu.Lock()
 		i.stopTimers()

@@ -17,6 +17,8 @@ type delivery struct {
 	exits  []timeline.Event // what the record says when the last byte is handed on
 	counts int              // packets in data
 
+	streamed *timeline.Packet // that data is the beginning of, where it is too large to be held and there is a record
+
 	size    int        // bytes of the packet, where data is one or the beginning of one
 	actions []Action   // to be done to it
 	behind  []delivery // forged, to go right behind it
@@ -40,6 +42,8 @@ type queue struct {
 	closed  bool
 	inside  bool       // what came last ends inside of a packet
 	inserts []delivery // for when that packet has ended
+
+	insertBytes int // in inserts
 }
 
 // claim takes the turn where it is free and nothing waits for it. What it is taken for may end inside of a packet.
@@ -62,7 +66,7 @@ func (q *queue) follow(partial bool) {
 	for _, d := range q.inserts {
 		q.append(d)
 	}
-	q.inserts = nil
+	q.inserts, q.insertBytes = nil, 0
 }
 
 // giveBack ends the turn, unless there is something to hand on: then it goes to a goroutine that does so. It says whether
@@ -74,8 +78,7 @@ func (q *queue) giveBack() (closed bool) {
 		go q.handOn()
 		return false
 	}
-	q.turn = false
-	q.changed.Broadcast()
+	q.free()
 	return q.closed
 }
 
@@ -91,15 +94,25 @@ func (q *queue) push(d delivery) {
 	q.follow(d.partial)
 }
 
-// insert adds a packet that the source has not sent now, between two that it sends.
-func (q *queue) insert(d delivery) {
+// insertBytes bounds what waits in one direction beside what its source has sent: nobody can be held up for it.
+const insertBytes = 4 << 20
+
+// insert adds a packet that the source has not sent now, between two that it sends. It is false where too much waits
+// already, because the receiver does not read.
+func (q *queue) insert(d delivery) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.inside && !q.closed {
+	switch {
+	case q.closed:
+	case q.bytes+q.insertBytes > insertBytes || len(q.waiting)+len(q.inserts) > insertBytes/64:
+		return false
+	case q.inside:
 		q.inserts = append(q.inserts, d)
-		return
+		q.insertBytes += len(d.data)
+	default:
+		q.append(d)
 	}
-	q.append(d)
+	return true
 }
 
 // add is push for who must not wait.
@@ -122,22 +135,37 @@ func (q *queue) append(d delivery) {
 	}
 }
 
-// next is the next delivery, for who holds the turn; it is false where there is none, and then the turn is over.
-func (q *queue) next() (delivery, bool) {
+// next is the next delivery, for who holds the turn; it is false where there is none, and then the turn is over, unless
+// the queue is closed: then something is left to do, and leave ends the turn.
+func (q *queue) next() (d delivery, ok, closed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.waiting) == 0 {
-		q.turn = false
 		q.waiting = nil
-		q.changed.Broadcast()
-		return delivery{}, false
+		if !q.closed {
+			q.free()
+		}
+		return delivery{}, false, q.closed
 	}
-	d := q.waiting[0]
+	d = q.waiting[0]
 	q.waiting[0] = delivery{}
 	q.waiting = q.waiting[1:]
 	q.bytes -= len(d.data)
 	q.changed.Broadcast()
-	return d, true
+	return d, true, q.closed
+}
+
+// leave ends the turn of who has done what is left to do when the queue is closed.
+func (q *queue) leave() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.free()
+}
+
+// free is for who holds mu.
+func (q *queue) free() {
+	q.turn = false
+	q.changed.Broadcast()
 }
 
 // close throws away what waits and lets nobody wait any more. It is false where somebody still holds the turn.
@@ -148,12 +176,6 @@ func (q *queue) close() (idle bool) {
 	q.waiting, q.inserts = nil, nil
 	q.changed.Broadcast()
 	return !q.turn
-}
-
-func (q *queue) isClosed() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.closed
 }
 
 // awaitIdle waits until nobody holds the turn.

@@ -7,7 +7,8 @@ import (
 )
 
 // Reorder collects n packets that fit and hands them on in reverse order; then it collects the next n. What is
-// collected when the stream ends is handed on before its end, in the order in which it came.
+// collected when the stream ends is handed on before its end, in the order in which it came. Of packets that are more than
+// 16 MiB together it collects fewer.
 func Reorder(n int) Action {
 	mustCount("Reorder", n)
 	return reorder{Packets: n}
@@ -33,12 +34,14 @@ func (r reorder) apply(p *passage) (bool, error) {
 	f := p.flow
 	f.collected = append(f.collected, collected{r.armed, p.delivery})
 	var mine []delivery
+	bytes := 0
 	for _, c := range f.collected {
 		if c.by == r.armed {
 			mine = append(mine, c.delivery)
+			bytes += len(c.data)
 		}
 	}
-	if len(mine) < r.Packets {
+	if len(mine) < r.Packets && bytes < heldBytes {
 		return false, nil
 	}
 	f.collected = slices.DeleteFunc(f.collected, func(c collected) bool { return c.by == r.armed })

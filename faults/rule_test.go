@@ -105,9 +105,9 @@ func TestRulesComeAndGo(t *testing.T) {
 	}
 	want := []timeline.Fault{
 		{Rule: 1, Text: "on every packet from the device: drop", Action: "drop", Packet: 2, Point: "left-device", Do: `["drop"]`},
-		{Rule: 2, Text: "on every packet from the device: duplicate", Action: "duplicate", Packet: 5, Point: "left-device",
+		{Rule: 2, Text: "on every packet from the device: duplicate", Action: "duplicate", Packet: 6, Point: "left-device",
 			Do: `["duplicate"]`},
-		{Rule: 3, Text: "on every packet id 3 from the device: drop", Action: "drop", Packet: 7, Point: "left-device",
+		{Rule: 3, Text: "on every packet id 3 from the device: drop", Action: "drop", Packet: 9, Point: "left-device",
 			Do: `["drop"]`},
 	}
 	if !slices.Equal(faults, want) {

@@ -224,7 +224,8 @@ func marshalActions(actions []Action) string {
 }
 
 // Replay makes rules of the faults in a record, which do at the same packets what was done there: on the same connection,
-// by its number, and the same packet of a direction, by its number. What was left to chance is not any more.
+// by its number, and the same packet of a direction, by its number. What was left to chance is not any more. Conditions,
+// and what somebody did by hand, such as Release, are not among them: packets that a rule held stay held.
 func Replay(events []timeline.Event) ([]Rule, error) {
 	var replayed []Rule
 	together := map[int]*Armed{} // for each rule of the record whose packets are reordered together

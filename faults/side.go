@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+	"time"
 
 	"mqtthil/harness/timeline"
 )
@@ -58,12 +59,22 @@ func (s *side) writeBy(write func() error) error {
 	return err
 }
 
+// learning is how long a Write may take to return when it has been told of an RST.
+const learning = 100 * time.Millisecond
+
 // metRST says whether a Write was told of an RST. The kernel tells it once: when Write has learned it, a Read after
-// that meets what looks like FIN. So a Read that met FIN asks here, and waits for a Write that may be learning it.
+// that meets what looks like FIN. So a Read that met FIN asks here, and waits for a Write that may be learning it; one that
+// goes on waits for room, which after an RST it would not.
 func (s *side) metRST() bool {
-	s.writing <- struct{}{}
-	defer func() { <-s.writing }()
-	return s.wasRST
+	late := time.NewTimer(learning)
+	defer late.Stop()
+	select {
+	case s.writing <- struct{}{}:
+		defer func() { <-s.writing }()
+		return s.wasRST
+	case <-late.C:
+		return false
+	}
 }
 
 // over says that both ends of the connection know that nothing more will come.

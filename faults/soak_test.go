@@ -180,8 +180,14 @@ func (s *soaking) session(conn net.Conn, way int) error {
 		return err
 	}
 	sending := make(chan error, 1)
-	go func() { sending <- s.send(conn, way) }()
-	err := s.receive(conn, &s.bytes[1-way].got)
+	greeted := make(chan struct{}) // closed when something has come
+	go func() {
+		if way == 1 {
+			<-greeted // a broker says nothing before there is a CONNECT
+		}
+		sending <- s.send(conn, way)
+	}()
+	err := s.receive(conn, &s.bytes[1-way].got, sync.OnceFunc(func() { close(greeted) }))
 	return errors.Join(err, <-sending)
 }
 
@@ -226,7 +232,8 @@ func (s *soaking) send(conn net.Conn, way int) error {
 }
 
 // receive reads to the end and sees to it that packets follow one another.
-func (s *soaking) receive(conn net.Conn, got *atomic.Uint64) error {
+func (s *soaking) receive(conn net.Conn, got *atomic.Uint64, greeted func()) error {
+	defer greeted()
 	in := bufio.NewReaderSize(conn, 8<<10)
 	for {
 		kind, err := in.ReadByte()
@@ -245,6 +252,7 @@ func (s *soaking) receive(conn net.Conn, got *atomic.Uint64) error {
 		if t := PacketType(kind >> 4); err != nil || t != PUBLISH && t != CONNECT && t != CONNACK {
 			return fmt.Errorf("a packet of type %s and %d bytes: %w", t, length, err)
 		}
+		greeted()
 	}
 }
 

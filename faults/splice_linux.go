@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -55,7 +56,9 @@ func (s *splicer) take(limit int) (int, error) {
 
 func (s *splicer) attemptIn(fd uintptr) bool {
 	if s.pipe == nil {
-		if s.pipe, s.err = takePipe(); s.err != nil {
+		var err error
+		if s.pipe, err = takePipe(); err != nil {
+			s.held, s.err = 0, fmt.Errorf("%w: %w", errNoPipe, err)
 			return true
 		}
 	}
@@ -121,6 +124,9 @@ func (s *splicer) bytes() ([]byte, error) {
 	b := make([]byte, s.held)
 	for n := 0; n < len(b); {
 		read, err := unix.Read(int(s.pipe.read), b[n:])
+		if err == unix.EINTR {
+			continue
+		}
 		if err != nil {
 			return b[:n], err
 		}

@@ -12,7 +12,7 @@ type splicer struct{}
 
 func newSplicer(net.Conn, net.Conn) *splicer { return nil }
 
-const pipeSize = 0
+const pipeSize = 0 // there is no splicer to use it
 
 func (*splicer) peek([]byte) (int, error) { return 0, errors.ErrUnsupported }
 func (*splicer) take(int) (int, error)    { return 0, errors.ErrUnsupported }

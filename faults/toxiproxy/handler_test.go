@@ -132,6 +132,7 @@ func TestRules(t *testing.T) {
 		address := s.create(`, "rules": [{"on": {"to": "device", "type": "PINGRESP"}, "do": ["drop"], "times": 1}]`)
 		client, upstream := s.connect(address)
 		_, _ = client.Write([]byte(connectPacket))
+		synctest.Wait()
 		_, _ = upstream.Write([]byte(connackPacket + pingresp + pingresp))
 		synctest.Wait()
 		type rule struct {
