@@ -35,13 +35,16 @@ func TestBulk(t *testing.T) {
 				t.Fatalf("the stream has arrived otherwise than it was sent: %v", err)
 			}
 			<-sent
+			last := largePublish(9, 1_000_000) // of which no read finds all
+			go device.write(last)
+			broker.wantBytes(last)
 			if how == FIN {
 				device.fin()
 			} else {
 				device.rst()
 			}
 			broker.wantRest(how)
-			if c := s.proxy.Traffic().FromDevice; c.Packets[PUBLISH] != 15 || c.Received != c.Sent {
+			if c := s.proxy.Traffic().FromDevice; c.Packets[PUBLISH] != 16 || c.Received != c.Sent {
 				t.Errorf("counted %d PUBLISH, %d bytes in and %d out", c.Packets[PUBLISH], c.Received, c.Sent)
 			}
 		})
