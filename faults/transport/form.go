@@ -53,6 +53,15 @@ var kinds = form.Kinds[Fault]{
 	"no-close-frame":      form.Alone(NoCloseFrame),
 }
 
+// ParseFault reads one fault of a rule file, in YAML or JSON. Its errors say line, column and what is wrong there.
+func ParseFault(data []byte) (Fault, error) {
+	var f Fault
+	if err := form.Parse(data, &f); err != nil {
+		return Fault{}, err
+	}
+	return f, nil
+}
+
 // UnmarshalYAML reads a fault from a rule file: its name, or its name with what belongs to it, and beside that nth, from
 // and times.
 func (f *Fault) UnmarshalYAML(unmarshal func(any) error) error {
