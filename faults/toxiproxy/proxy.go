@@ -56,6 +56,8 @@ func newProxy(s *Server, spec Spec) (*Proxy, error) {
 			p.done()
 			return nil, fmt.Errorf("proxy %s: %w", p.name, err)
 		}
+	}
+	if p.front != nil {
 		options.Accept = func(ctx context.Context, number int, conn net.Conn) (net.Conn, error) {
 			return p.front.Accept(transport.WithConnection(ctx, number), conn)
 		}

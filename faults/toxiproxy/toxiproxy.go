@@ -137,7 +137,8 @@ type Spec struct {
 	Rules      []faults.Rule
 	toxics     []*toxic
 
-	// Front makes what takes the transport off on the device's side, whose faults are to be in this record; nil for plain TCP.
+	// Front makes what takes the transport off on the device's side, whose faults are to be in this record. Nil stands for
+	// plain TCP, and so does a Front that is nil.
 	Front func(record faults.Record) (*transport.Front, error)
 	// Dial reaches the upstream; nil for that of the Options.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
