@@ -315,54 +315,56 @@ func (p *proxying) makeProxies(ctx context.Context, server *toxiproxy.Server, fi
 			return blame(fmt.Sprintf("--config %s: ", p.config), err)
 		}
 	}
-	var record faults.Record // of the proxy of --upstream
-	if p.upstream.address != "" {
-		if err := p.device.write(); err != nil {
-			return err
-		}
-		listen := p.listen
-		if p.device.transport == "psk" { // stunnel listens there, and connects to the proxy
-			listen = "127.0.0.1:0"
-		}
-		_, err := server.Create(toxiproxy.Spec{
-			Name: proxyName, Listen: listen, Upstream: p.upstream.address, Conditions: file.Link, Rules: file.Rules,
-			Dial: p.upstream.dial(),
-			Front: func(r faults.Record) (*transport.Front, error) {
-				record = r
-				return p.device.front(file.Transport, r)
-			},
-		})
-		if err != nil {
-			return blame("", err)
-		}
+	own, err := p.makeOwn(ctx, server, file)
+	if err != nil {
+		return err
 	}
 	for _, proxy := range server.Proxies() {
 		out.printf("proxy %s at %s, to %s\n", proxy.Name(), proxy.Listen(), proxy.Upstream())
+		if proxy == own {
+			p.device.describe(out, say)
+		}
 		for _, c := range proxy.Faults().Conditions() {
 			out.printf("  link: %s\n", c)
 		}
 		for _, r := range proxy.Faults().Rules() {
 			out.printf("  rule %d: %s\n", r.Number(), r)
 		}
-		if proxy.Name() != proxyName || p.upstream.address == "" {
-			continue
-		}
-		p.device.describe(out)
 		for _, f := range transportFaults(proxy) {
 			out.printf("  transport fault %d: %s\n", f.Number(), f)
 		}
-		if err := p.device.shield(ctx, p.listen, proxy.Listen(), out, say); err != nil {
-			return err
-		}
 	}
-	if file.Names == nil {
-		return nil
-	}
-	if err := p.names.serve(*file.Names, record); err != nil {
-		return infrastructure(err)
-	}
-	p.names.describe(*file.Names, out, say)
+	p.names.describe(out, say)
 	return nil
+}
+
+// makeOwn makes the proxy of --upstream with all that is around it; nil where there is none.
+func (p *proxying) makeOwn(ctx context.Context, server *toxiproxy.Server, file rulefile.File) (*toxiproxy.Proxy, error) {
+	if p.upstream.address == "" {
+		return nil, nil
+	}
+	if err := p.device.write(); err != nil {
+		return nil, err
+	}
+	var record faults.Record
+	proxy, err := server.Create(toxiproxy.Spec{
+		Name: proxyName, Listen: p.device.behind(p.listen), Upstream: p.upstream.address,
+		Conditions: file.Link, Rules: file.Rules, Dial: p.upstream.dial(),
+		Front: func(r faults.Record) (*transport.Front, error) {
+			record = r
+			return p.device.front(file.Transport, r)
+		},
+	})
+	if err != nil {
+		return nil, blame("", err)
+	}
+	if err := p.device.shield(ctx, p.listen, proxy.Listen()); err != nil {
+		return nil, infrastructure(err)
+	}
+	if err := p.names.serve(file.Names, record); err != nil {
+		return nil, infrastructure(err)
+	}
+	return proxy, nil
 }
 
 // transportFaults are the faults of a proxy's transport.

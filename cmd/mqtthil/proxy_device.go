@@ -155,36 +155,40 @@ func (d *deviceSide) write() error {
 	return nil
 }
 
+// behind is where the proxy listens: where devices connect, or where stunnel does in their place.
+func (d *deviceSide) behind(listen string) string {
+	if d.transport == "psk" {
+		return "127.0.0.1:0"
+	}
+	return listen
+}
+
+// shield has stunnel listen where devices connect, if the transport is its business.
+func (d *deviceSide) shield(ctx context.Context, listen, proxy string) (err error) {
+	if d.transport == "psk" {
+		d.stunnel, err = transport.StartStunnel(ctx, listen, proxy, d.key)
+	}
+	return err
+}
+
 // describe says what devices need to know.
-func (d *deviceSide) describe(out *lines) {
-	if d.plain() {
-		return
-	}
-	if !d.hasTLS() {
+func (d *deviceSide) describe(out *lines, say func(string)) {
+	switch {
+	case d.hasTLS():
+		out.printf("  transport %s, certificate for %s\n", d.transport, strings.Join(d.names, ", "))
+		out.printf("  authority to trust: %s\n", filepath.Join(d.caOut, authority.CAFile))
+	case d.stunnel != nil:
+		out.printf("  transport psk, by stunnel: devices connect to %s, with the key of %s\n", d.stunnel.Addr(), d.key.Identity)
+		if toxiproxy.OpenToOthers(d.stunnel.Addr()) {
+			say(fmt.Sprintf("stunnel listens on %s, where everybody who reaches this machine can connect", d.stunnel.Addr()))
+		}
+	case d.transport != "tcp":
 		out.printf("  transport %s\n", d.transport)
-		return
 	}
-	out.printf("  transport %s, certificate for %s\n", d.transport, strings.Join(d.names, ", "))
-	out.printf("  authority to trust: %s\n", filepath.Join(d.caOut, authority.CAFile))
 	if d.transport == "mutual-tls" {
 		out.printf("  certificate and key of the device: %s, %s\n",
 			filepath.Join(d.caOut, authority.CertificateFile), filepath.Join(d.caOut, authority.KeyFile))
 	}
-}
-
-// shield has stunnel listen where devices connect, in front of the proxy, if the transport is its business.
-func (d *deviceSide) shield(ctx context.Context, listen, proxy string, out *lines, say func(string)) (err error) {
-	if d.transport != "psk" {
-		return nil
-	}
-	if d.stunnel, err = transport.StartStunnel(ctx, listen, proxy, d.key); err != nil {
-		return infrastructure(err)
-	}
-	out.printf("  transport psk, by stunnel: devices connect to %s, with the key of %s\n", d.stunnel.Addr(), d.key.Identity)
-	if toxiproxy.OpenToOthers(d.stunnel.Addr()) {
-		say(fmt.Sprintf("stunnel listens on %s, where everybody who reaches this machine can connect", d.stunnel.Addr()))
-	}
-	return nil
 }
 
 func (d *deviceSide) close() {

@@ -15,12 +15,17 @@ import (
 // nameService is the DNS server of --dns.
 type nameService struct {
 	listen string
-	server *names.Server
+	setup  names.Setup
+	server *names.Server // nil before it has started
 	faults []*names.Armed
 }
 
-// serve answers questions as a rule file says, and writes into a record what goes wrong.
-func (n *nameService) serve(setup names.Setup, record faults.Record) error {
+// serve answers questions as a rule file says, if it does, and writes into a record what goes wrong.
+func (n *nameService) serve(setup *names.Setup, record faults.Record) error {
+	if setup == nil {
+		return nil
+	}
+	n.setup = *setup
 	table := names.New(record)
 	for name, addresses := range setup.Hosts {
 		table.Set(name, addresses...)
@@ -36,10 +41,13 @@ func (n *nameService) serve(setup names.Setup, record faults.Record) error {
 }
 
 // describe says where names are served, and which.
-func (n *nameService) describe(setup names.Setup, out *lines, say func(string)) {
+func (n *nameService) describe(out *lines, say func(string)) {
+	if n.server == nil {
+		return
+	}
 	out.printf("DNS at %s, on UDP and TCP\n", n.server.Addr())
-	for _, name := range slices.Sorted(maps.Keys(setup.Hosts)) {
-		out.printf("  name %s: %s\n", name, strings.Join(setup.Hosts[name], ", "))
+	for _, name := range slices.Sorted(maps.Keys(n.setup.Hosts)) {
+		out.printf("  name %s: %s\n", name, strings.Join(n.setup.Hosts[name], ", "))
 	}
 	for i, fault := range n.faults {
 		out.printf("  name fault %d: %s\n", i+1, fault)

@@ -131,7 +131,7 @@ func TestProxyBeforeESP(t *testing.T) {
 	const key = "000102030405060708090a0b0c0d0e0f"
 	for _, test := range []struct {
 		transport, app, scheme string
-		flags                  []string // of the board; CA and the like stand for the files
+		flags                  []string // of the board; the files are those of --ca-out
 	}{
 		{"tls", "ssl", "mqtts", []string{"--ca", "ca.pem"}},
 		{"mutual-tls", "ssl_mutual_auth", "mqtts", []string{"--ca", "ca.pem", "--cert", "client.pem", "--key", "client-key.pem"}},
