@@ -3,6 +3,8 @@ package faults
 import (
 	"fmt"
 	"time"
+
+	"mqtthil/faults/internal/form"
 )
 
 // Refuse has the proxy listen no more: connecting fails as if no broker ran there. Connections that exist go on.
@@ -36,7 +38,7 @@ func (s slowAccept) check() error   { return notNegative("by", s.By) }
 
 // UnmarshalYAML reads a time alone, or all fields.
 func (s *slowAccept) UnmarshalYAML(unmarshal func(any) error) error {
-	if !isMapping(unmarshal) {
+	if !form.IsMapping(unmarshal) {
 		return unmarshal(&s.By)
 	}
 	type plain slowAccept

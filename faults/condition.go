@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"mqtthil/faults/internal/form"
 )
 
 // Condition is what a link does to all that goes over it, whatever it means: it is slow, it loses, it is down. Make one
@@ -123,15 +125,15 @@ func (c Condition) MarshalJSON() ([]byte, error) {
 	if c.direction == 0 && c.share == nil && c.during == nil {
 		return kindForm{c.kind}.MarshalJSON()
 	}
-	return marshal(conditionForm{kindForm{c.kind}, c.direction, c.share, c.during})
+	return form.Marshal(conditionForm{kindForm{c.kind}, c.direction, c.share, c.during})
 }
 
 // UnmarshalYAML reads it from a rule file.
 func (c *Condition) UnmarshalYAML(unmarshal func(any) error) error {
 	var full conditionForm
-	var keys map[string]later
+	var keys map[string]form.Later
 	var err error
-	if unmarshal(&keys) == nil && keys["condition"].unmarshal != nil {
+	if unmarshal(&keys) == nil && keys["condition"].Given() {
 		err = unmarshal(&full)
 	} else {
 		err = unmarshal(&full.Condition)
@@ -140,7 +142,7 @@ func (c *Condition) UnmarshalYAML(unmarshal func(any) error) error {
 		return err
 	}
 	*c = Condition{full.Condition.conditionKind, full.Toward, full.Share, full.During}
-	return located(unmarshal, c.check())
+	return form.Located(unmarshal, c.check())
 }
 
 func (c Condition) check() error {
@@ -158,16 +160,16 @@ func (c Condition) check() error {
 type kindForm struct{ conditionKind }
 
 // MarshalJSON writes it as in a rule file.
-func (k kindForm) MarshalJSON() ([]byte, error) { return marshalNamed(k.name(), k.conditionKind) }
+func (k kindForm) MarshalJSON() ([]byte, error) { return form.MarshalNamed(k.name(), k.conditionKind) }
 
 // UnmarshalYAML reads it from a rule file.
 func (k *kindForm) UnmarshalYAML(unmarshal func(any) error) (err error) {
-	k.conditionKind, err = unmarshalNamed(unmarshal, "condition", conditionKinds)
+	k.conditionKind, err = form.UnmarshalNamed(unmarshal, "condition", conditionKinds)
 	return err
 }
 
 // conditionKinds are all conditions by their names in rule files.
-var conditionKinds = map[string]func(func(any) error) (conditionKind, error){
+var conditionKinds = form.Kinds[conditionKind]{
 	"latency":      kindOf[latency, conditionKind],
 	"bandwidth":    kindOf[bandwidth, conditionKind],
 	"loss":         kindOf[loss, conditionKind],

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"mqtthil/faults/internal/form"
 )
 
 // Delay hands the packets on a time after they arrived. As in any stream of bytes, what comes behind them in the same
@@ -64,7 +66,7 @@ func (s Spread) String() string {
 
 // unmarshal reads a time alone, or all fields.
 func (s *Spread) unmarshal(unmarshal func(any) error) error {
-	if !isMapping(unmarshal) {
+	if !form.IsMapping(unmarshal) {
 		return unmarshal(&s.By)
 	}
 	return unmarshal(s)
@@ -94,5 +96,5 @@ func (s Spread) pick(random *rand.Rand) time.Duration {
 			by += (2*random.Float64() - 1) * jitter
 		}
 	}
-	return time.Duration(min(max(by, 0), float64(never)))
+	return time.Duration(min(max(by, 0), float64(form.Never)))
 }

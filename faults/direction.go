@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 
+	"mqtthil/faults/internal/form"
 	"mqtthil/harness/timeline"
 )
 
@@ -49,7 +50,7 @@ func (d *Direction) UnmarshalText(text []byte) error {
 
 // UnmarshalYAML reads it from a rule file.
 func (d *Direction) UnmarshalYAML(unmarshal func(any) error) error {
-	return unmarshalText(unmarshal, d)
+	return form.UnmarshalText(unmarshal, d)
 }
 
 // entry is where traffic of the direction comes in.

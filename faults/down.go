@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"mqtthil/faults/internal/form"
 )
 
 // Down takes the link away until the condition is removed. As over any network that comes back, nothing is lost: what was
@@ -49,7 +51,7 @@ type away struct {
 
 func (a *away) carry(p piece, on onward) (int, bool) {
 	if a.For == 0 {
-		p.at = a.since.Add(never)
+		p.at = a.since.Add(form.Never)
 		return on(p)
 	}
 	period := time.Duration(a.Up + a.For)

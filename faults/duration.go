@@ -1,10 +1,11 @@
 package faults
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"time"
+
+	"mqtthil/faults/internal/form"
 )
 
 // Duration is a time as rule files write it, such as 1.5s or 200ms.
@@ -17,23 +18,12 @@ func (d Duration) String() string { return time.Duration(d).String() }
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText reads what time.ParseDuration reads.
-func (d *Duration) UnmarshalText(text []byte) error {
-	t, err := time.ParseDuration(string(text))
-	switch {
-	case err != nil:
-		return fmt.Errorf("%q is no time; one is 1.5s", text)
-	case t > never || t < -never:
-		return fmt.Errorf("%s is more than 100 years", text)
-	}
-	*d = Duration(t)
-	return nil
-}
+func (d *Duration) UnmarshalText(text []byte) error { return (*form.Duration)(d).UnmarshalText(text) }
 
 // UnmarshalYAML reads it from a rule file.
-func (d *Duration) UnmarshalYAML(unmarshal func(any) error) error { return unmarshalText(unmarshal, d) }
-
-// never is a time that no run lasts for.
-const never = 100 * 365 * 24 * time.Hour
+func (d *Duration) UnmarshalYAML(unmarshal func(any) error) error {
+	return form.UnmarshalText(unmarshal, d)
+}
 
 // paretoShape3 is a number of 1 or more from the Pareto distribution with the shape 3; their mean is 1.5.
 func paretoShape3(random *rand.Rand) float64 { return math.Pow(1-random.Float64(), -1.0/3) }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"mqtthil/faults/internal/form"
 )
 
 // Ending is how a connection ends.
@@ -31,7 +33,9 @@ func (e *Ending) UnmarshalText(text []byte) error {
 }
 
 // UnmarshalYAML reads it from a rule file.
-func (e *Ending) UnmarshalYAML(unmarshal func(any) error) error { return unmarshalText(unmarshal, e) }
+func (e *Ending) UnmarshalYAML(unmarshal func(any) error) error {
+	return form.UnmarshalText(unmarshal, e)
+}
 
 // text is the ending as rules say it.
 func (e Ending) text() string {
@@ -93,7 +97,7 @@ func (p Place) MarshalJSON() ([]byte, error) {
 
 // UnmarshalYAML reads what MarshalJSON writes.
 func (p *Place) UnmarshalYAML(unmarshal func(any) error) error {
-	var word text
+	var word form.Text
 	if err := unmarshal(&word); err != nil {
 		return err
 	}
@@ -105,7 +109,7 @@ func (p *Place) UnmarshalYAML(unmarshal func(any) error) error {
 	default:
 		n, err := strconv.Atoi(string(word))
 		if err != nil || n < -mostBytes || n > mostBytes {
-			return located(unmarshal, fmt.Errorf("place %q is none of before, after and a number of bytes, at most %d", word,
+			return form.Located(unmarshal, fmt.Errorf("place %q is none of before, after and a number of bytes, at most %d", word,
 				mostBytes))
 		}
 		*p = AtByte(n)

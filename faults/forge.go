@@ -3,6 +3,8 @@ package faults
 import (
 	"errors"
 	"fmt"
+
+	"mqtthil/faults/internal/form"
 )
 
 // Forge hands a packet on right behind those that fit, as if the peer had sent it: in the direction given, which may be
@@ -59,7 +61,7 @@ func (a answer) apply(p *passage) (bool, error) {
 
 // UnmarshalYAML reads the template alone, or all fields.
 func (a *answer) UnmarshalYAML(unmarshal func(any) error) error {
-	if !isMapping(unmarshal) {
+	if !form.IsMapping(unmarshal) {
 		return unmarshal(&a.With)
 	}
 	type plain answer

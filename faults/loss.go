@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"mqtthil/faults/internal/form"
 )
 
 // Loss loses a share of the segments of 1460 bytes, from 0 to 1, as a network below TCP does: TCP sends them again, so that
@@ -27,7 +29,7 @@ func (l loss) check() error {
 
 // UnmarshalYAML reads the share alone, or all fields.
 func (l *loss) UnmarshalYAML(unmarshal func(any) error) error {
-	if !isMapping(unmarshal) {
+	if !form.IsMapping(unmarshal) {
 		return unmarshal(&l.Share)
 	}
 	type plain loss

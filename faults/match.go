@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"mqtthil/faults/internal/form"
 	"mqtthil/harness/timeline"
 )
 
@@ -17,28 +18,28 @@ type Match struct{ form matchForm }
 
 // matchForm is a Match as rule files write it. All that is set must hold.
 type matchForm struct {
-	To          Direction        `json:"to"`
-	Types       list[PacketType] `json:"type,omitempty"` // empty for every type
-	Topic       text             `json:"topic,omitempty"`
-	ID          *uint16          `json:"id,omitempty"`
-	QoS         *byte            `json:"qos,omitempty"`
-	DUP         *bool            `json:"dup,omitempty"`
-	Retain      *bool            `json:"retain,omitempty"`
-	Payload     text             `json:"payload,omitempty"`
-	Property    *propertyIs      `json:"property,omitempty"`
-	Code        *byte            `json:"code,omitempty"`
-	Client      text             `json:"client,omitempty"`
-	Connection  int              `json:"connection,omitempty"` // 0 for every connection
-	During      *window          `json:"during,omitempty"`
-	Probability *float64         `json:"probability,omitempty"`
-	Nth         int              `json:"nth,omitempty"`   // 0 for every one
-	Since       int              `json:"since,omitempty"` // the first that counts; 0 for 1
+	To          Direction             `json:"to"`
+	Types       form.List[PacketType] `json:"type,omitempty"` // empty for every type
+	Topic       form.Text             `json:"topic,omitempty"`
+	ID          *uint16               `json:"id,omitempty"`
+	QoS         *byte                 `json:"qos,omitempty"`
+	DUP         *bool                 `json:"dup,omitempty"`
+	Retain      *bool                 `json:"retain,omitempty"`
+	Payload     form.Text             `json:"payload,omitempty"`
+	Property    *propertyIs           `json:"property,omitempty"`
+	Code        *byte                 `json:"code,omitempty"`
+	Client      form.Text             `json:"client,omitempty"`
+	Connection  int                   `json:"connection,omitempty"` // 0 for every connection
+	During      *window               `json:"during,omitempty"`
+	Probability *float64              `json:"probability,omitempty"`
+	Nth         int                   `json:"nth,omitempty"`   // 0 for every one
+	Since       int                   `json:"since,omitempty"` // the first that counts; 0 for 1
 }
 
 // propertyIs demands a property of MQTT 5.0, whatever its value is where Value is nil.
 type propertyIs struct {
-	Name  string `json:"name"`
-	Value *text  `json:"value,omitempty"`
+	Name  string     `json:"name"`
+	Value *form.Text `json:"value,omitempty"`
 }
 
 // window is a span of time since the proxy was made; it has no end where To is 0.
@@ -59,7 +60,7 @@ func ToDevice(types ...PacketType) Match {
 
 // WithTopic narrows to PUBLISH whose topic the filter fits, wildcards included, and to SUBSCRIBE and UNSUBSCRIBE with this
 // very filter among theirs. The topic of a PUBLISH with a topic alias alone is the one that the alias stands for.
-func (m Match) WithTopic(filter string) Match { m.form.Topic = text(filter); return m }
+func (m Match) WithTopic(filter string) Match { m.form.Topic = form.Text(filter); return m }
 
 // WithID narrows to packets with this packet identifier.
 func (m Match) WithID(id uint16) Match { m.form.ID = &id; return m }
@@ -75,7 +76,7 @@ func (m Match) WithRetain(retain bool) Match { m.form.Retain = &retain; return m
 
 // WithPayload narrows to PUBLISH whose payload contains the text. Of a packet larger than a MiB, and of one in a record,
 // only the beginning is looked at.
-func (m Match) WithPayload(part string) Match { m.form.Payload = text(part); return m }
+func (m Match) WithPayload(part string) Match { m.form.Payload = form.Text(part); return m }
 
 // WithProperty narrows to packets of MQTT 5.0 that have the property, such as message-expiry-interval. The last will's
 // properties in a CONNECT do not count.
@@ -89,7 +90,7 @@ func (m Match) WithProperty(name string) Match {
 // a user property.
 func (m Match) WithPropertyValue(name, value string) Match {
 	mustProperty(name)
-	written := text(value)
+	written := form.Text(value)
 	m.form.Property = &propertyIs{name, &written}
 	return m
 }
@@ -100,7 +101,7 @@ func (m Match) WithCode(code byte) Match { m.form.Code = &code; return m }
 
 // OfClient narrows to connections whose client identifier fits the pattern, in which * stands for any text without a
 // slash. It is the one that the broker has assigned where CONNECT has none.
-func (m Match) OfClient(pattern string) Match { m.form.Client = text(pattern); return m }
+func (m Match) OfClient(pattern string) Match { m.form.Client = form.Text(pattern); return m }
 
 // OnConnection narrows to one connection through the proxy, counted from 1.
 func (m Match) OnConnection(number int) Match {
@@ -382,14 +383,14 @@ func typesText(types []PacketType) string {
 }
 
 // MarshalJSON writes it as in a rule file.
-func (m Match) MarshalJSON() ([]byte, error) { return marshal(m.form) }
+func (m Match) MarshalJSON() ([]byte, error) { return form.Marshal(m.form) }
 
 // UnmarshalYAML reads it from a rule file.
 func (m *Match) UnmarshalYAML(unmarshal func(any) error) error {
-	if err := unmarshalStruct(unmarshal, &m.form); err != nil {
+	if err := form.UnmarshalStruct(unmarshal, &m.form); err != nil {
 		return err
 	}
-	return located(unmarshal, m.form.check())
+	return form.Located(unmarshal, m.form.check())
 }
 
 // check finds what makes no sense in a rule file.

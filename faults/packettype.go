@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"mqtthil/faults/internal/form"
 )
 
 // PacketType is the type of an MQTT control packet, as in the high nibble of its first byte.
@@ -60,5 +62,5 @@ func (t *PacketType) UnmarshalText(text []byte) error {
 
 // UnmarshalYAML reads it from a rule file.
 func (t *PacketType) UnmarshalYAML(unmarshal func(any) error) error {
-	return unmarshalText(unmarshal, t)
+	return form.UnmarshalText(unmarshal, t)
 }

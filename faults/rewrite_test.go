@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"mqtthil/faults/internal/form"
 	"mqtthil/harness/timeline"
 )
 
@@ -206,7 +207,7 @@ func FuzzReading(f *testing.F) {
 			_ = p.value()
 		}
 		_ = whole.hasFilter("a")
-		for _, r := range []rewrite{{ID: new(uint16)}, {Topic: new(text), QoS: new(byte)}, {Code: new(byte)},
+		for _, r := range []rewrite{{ID: new(uint16)}, {Topic: new(form.Text), QoS: new(byte)}, {Code: new(byte)},
 			{SessionPresent: new(bool)}} {
 			if got := r.edit(&whole); len(got) > len(raw)+8 {
 				t.Fatalf("%s makes % x of % x", r, got, raw)

@@ -1,15 +1,10 @@
 package faults
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-
+	"mqtthil/faults/internal/form"
 	"mqtthil/harness/timeline"
 )
 
@@ -23,7 +18,7 @@ type File struct {
 // ParseFile reads a rule file. Its errors say line, column and what is wrong there.
 func ParseFile(data []byte) (File, error) {
 	f := File{}
-	if err := parse(data, &f); err != nil {
+	if err := form.Parse(data, &f); err != nil {
 		return File{}, err
 	}
 	return f, nil
@@ -31,19 +26,19 @@ func ParseFile(data []byte) (File, error) {
 
 // fileForm is a File as it is written.
 type fileForm struct {
-	Seed  *uint64        `json:"seed"`
-	Link  list[linkForm] `json:"link"`
-	Rules list[Rule]     `json:"rules"`
+	Seed  *uint64             `json:"seed"`
+	Link  form.List[linkForm] `json:"link"`
+	Rules form.List[Rule]     `json:"rules"`
 }
 
 // UnmarshalYAML reads it from a rule file.
 func (f *File) UnmarshalYAML(unmarshal func(any) error) error {
-	var form fileForm
-	if err := unmarshalStruct(unmarshal, &form); err != nil {
+	var written fileForm
+	if err := form.UnmarshalStruct(unmarshal, &written); err != nil {
 		return err
 	}
-	*f = File{Seed: form.Seed, Rules: form.Rules}
-	for _, l := range form.Link {
+	*f = File{Seed: written.Seed, Rules: written.Rules}
+	for _, l := range written.Link {
 		f.Link = append(f.Link, l...)
 	}
 	return nil
@@ -54,16 +49,16 @@ type linkForm []Condition
 
 // UnmarshalYAML reads it from a rule file.
 func (l *linkForm) UnmarshalYAML(unmarshal func(any) error) error {
-	var keys map[string]later
-	if unmarshal(&keys) == nil && keys["preset"].unmarshal != nil {
-		var form struct {
+	var keys map[string]form.Later
+	if unmarshal(&keys) == nil && keys["preset"].Given() {
+		var written struct {
 			Preset string `json:"preset"`
 		}
-		err := unmarshal(&form)
+		err := unmarshal(&written)
 		if err == nil {
-			*l, err = Preset(form.Preset)
+			*l, err = Preset(written.Preset)
 		}
-		return located(unmarshal, err)
+		return form.Located(unmarshal, err)
 	}
 	*l = make(linkForm, 1)
 	return unmarshal(&(*l)[0])
@@ -72,7 +67,7 @@ func (l *linkForm) UnmarshalYAML(unmarshal func(any) error) error {
 // ParseRule reads one rule of a rule file, in YAML or JSON.
 func ParseRule(data []byte) (Rule, error) {
 	var r Rule
-	if err := parse(data, &r); err != nil {
+	if err := form.Parse(data, &r); err != nil {
 		return Rule{}, err
 	}
 	return r, nil
@@ -81,46 +76,17 @@ func ParseRule(data []byte) (Rule, error) {
 // ParseCondition reads one condition of a rule file, in YAML or JSON.
 func ParseCondition(data []byte) (Condition, error) {
 	var c Condition
-	if err := parse(data, &c); err != nil {
+	if err := form.Parse(data, &c); err != nil {
 		return Condition{}, err
 	}
 	return c, nil
 }
 
-func parse(data []byte, into any) error {
-	d := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
-	switch err := d.Decode(into); {
-	case errors.Is(err, io.EOF):
-		return errors.New("there is nothing in it")
-	case err != nil:
-		return inWords(err)
-	}
-	var more ast.Node
-	switch err := d.Decode(&more); {
-	case errors.Is(err, io.EOF):
-		return nil
-	case err == nil && more != nil:
-		return located(func(into any) error { *into.(*ast.Node) = more; return nil },
-			errors.New("this is a second document, behind ---, which nobody would read"))
-	default:
-		return errors.New("there is a second document, behind ---, which nobody would read")
-	}
-}
-
-// marshal writes JSON without the escapes for HTML, which would make topics unreadable.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	err := e.Encode(v)
-	return bytes.TrimSpace(b.Bytes()), err
-}
-
 // ruleForm is a Rule as rule files write it.
 type ruleForm struct {
-	On    Match            `json:"on"`
-	Do    list[actionForm] `json:"do"`
-	Times int              `json:"times,omitempty"`
+	On    Match                 `json:"on"`
+	Do    form.List[actionForm] `json:"do"`
+	Times int                   `json:"times,omitempty"`
 }
 
 // MarshalJSON writes it as in a rule file.
@@ -129,20 +95,20 @@ func (r Rule) MarshalJSON() ([]byte, error) {
 	for _, a := range r.actions {
 		f.Do = append(f.Do, actionForm{a})
 	}
-	return marshal(f)
+	return form.Marshal(f)
 }
 
 // UnmarshalYAML reads it from a rule file.
 func (r *Rule) UnmarshalYAML(unmarshal func(any) error) error {
 	var f ruleForm
-	if err := unmarshalStruct(unmarshal, &f); err != nil {
+	if err := form.UnmarshalStruct(unmarshal, &f); err != nil {
 		return err
 	}
 	*r = Rule{match: f.On, times: f.Times}
 	for _, a := range f.Do {
 		r.actions = append(r.actions, a.Action)
 	}
-	return located(unmarshal, r.check())
+	return form.Located(unmarshal, r.check())
 }
 
 func (r Rule) check() error {
@@ -161,16 +127,16 @@ func (r Rule) check() error {
 type actionForm struct{ Action }
 
 // MarshalJSON writes it as in a rule file.
-func (a actionForm) MarshalJSON() ([]byte, error) { return marshalNamed(a.verb(), a.Action) }
+func (a actionForm) MarshalJSON() ([]byte, error) { return form.MarshalNamed(a.verb(), a.Action) }
 
 // UnmarshalYAML reads it from a rule file.
 func (a *actionForm) UnmarshalYAML(unmarshal func(any) error) (err error) {
-	a.Action, err = unmarshalNamed(unmarshal, "action", actionKinds)
+	a.Action, err = form.UnmarshalNamed(unmarshal, "action", actionKinds)
 	return err
 }
 
 // actionKinds are all actions by their names in rule files.
-var actionKinds = map[string]func(func(any) error) (Action, error){
+var actionKinds = form.Kinds[Action]{
 	"drop":      kindOf[drop, Action],
 	"delay":     kindOf[delay, Action],
 	"hold":      kindOf[hold, Action],
@@ -189,19 +155,19 @@ var actionKinds = map[string]func(func(any) error) (Action, error){
 func kindOf[T any, As any](unmarshal func(any) error) (As, error) {
 	var v T
 	if unmarshal != nil {
-		if err := unmarshalStruct(unmarshal, &v); err != nil {
+		if err := form.UnmarshalStruct(unmarshal, &v); err != nil {
 			return *new(As), err
 		}
 	}
 	if c, ok := any(v).(interface{ check() error }); ok {
 		if err := c.check(); err != nil {
 			if unmarshal != nil {
-				err = located(unmarshal, err)
+				err = form.Located(unmarshal, err)
 			}
 			return *new(As), err
 		}
 	}
-	if text, _ := marshal(v); unmarshal == nil && string(text) != "{}" {
+	if text, _ := form.Marshal(v); unmarshal == nil && string(text) != "{}" {
 		return *new(As), fmt.Errorf("more belongs to it, such as %s", text)
 	}
 	return any(v).(As), nil
@@ -216,7 +182,7 @@ func marshalActions(actions []Action) string {
 	for _, a := range actions {
 		forms = append(forms, actionForm{a})
 	}
-	text, err := marshal(forms)
+	text, err := form.Marshal(forms)
 	if err != nil {
 		return ""
 	}
@@ -234,7 +200,7 @@ func Replay(events []timeline.Event) ([]Rule, error) {
 			continue
 		}
 		var actions []actionForm
-		if err := parse([]byte(e.Fault.Do), &actions); err != nil {
+		if err := form.Parse([]byte(e.Fault.Do), &actions); err != nil {
 			return nil, fmt.Errorf("event %d: %w", e.Seq, err)
 		}
 		r := Rule{match: FromDevice().OnConnection(max(e.Conn, 1)).Nth(max(e.Fault.Nth, 1))}

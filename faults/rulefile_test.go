@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mqtthil/faults/internal/form"
 )
 
 // The file that shows everything says everything, and what is read from it can be written and read again.
@@ -33,7 +35,7 @@ func TestParseFile(t *testing.T) {
 		}
 	}
 	want := func(v any) {
-		if t := reflect.TypeOf(v); t.Kind() == reflect.Struct && t != reflect.TypeFor[text]() {
+		if t := reflect.TypeOf(v); t.Kind() == reflect.Struct && t != reflect.TypeFor[form.Text]() {
 			for i := range t.NumField() {
 				if t.Field(i).IsExported() {
 					used[fmt.Sprintf("%s.%s", t.Name(), t.Field(i).Name)] = used[fmt.Sprintf("%s.%s", t.Name(), t.Field(i).Name)]

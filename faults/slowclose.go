@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"mqtthil/faults/internal/form"
 )
 
 // SlowClose hands FIN on a time after it came.
@@ -27,7 +29,7 @@ func (s slowClose) carry(p piece, on onward) (int, bool) {
 
 // UnmarshalYAML reads a time alone, or all fields.
 func (s *slowClose) UnmarshalYAML(unmarshal func(any) error) error {
-	if !isMapping(unmarshal) {
+	if !form.IsMapping(unmarshal) {
 		return unmarshal(&s.By)
 	}
 	type plain slowClose

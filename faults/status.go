@@ -2,6 +2,8 @@ package faults
 
 import (
 	"time"
+
+	"mqtthil/faults/internal/form"
 )
 
 // Traffic counts what has gone through a proxy.
@@ -39,7 +41,7 @@ func (c PacketCounts) MarshalJSON() ([]byte, error) {
 			named[PacketType(kind)] = n
 		}
 	}
-	return marshal(named)
+	return form.Marshal(named)
 }
 
 // add adds a link's.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"mqtthil/faults/internal/form"
 )
 
 // Template is a packet to be made up, in words: either its bytes in hexadecimal, in which {id} stands for the packet
@@ -28,12 +30,12 @@ func RawPacket(data []byte) Template { return Template(hex.EncodeToString(data))
 
 // UnmarshalYAML reads it from a rule file.
 func (t *Template) UnmarshalYAML(unmarshal func(any) error) error {
-	var written text
+	var written form.Text
 	if err := unmarshal(&written); err != nil {
 		return err
 	}
 	*t = Template(written)
-	return located(unmarshal, t.check())
+	return form.Located(unmarshal, t.check())
 }
 
 func (t Template) check() error {

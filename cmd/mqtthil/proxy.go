@@ -16,7 +16,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"mqtthil/faults"
+	"mqtthil/faults/rulefile"
 	"mqtthil/faults/toxiproxy"
+	"mqtthil/faults/transport"
 	"mqtthil/harness"
 	"mqtthil/harness/timeline"
 )
@@ -24,7 +26,9 @@ import (
 // proxying is what the command line asks for.
 type proxying struct {
 	listen   string
-	upstream string
+	device   deviceSide
+	upstream brokerSide
+	names    nameService
 	rules    string
 	replay   string
 	record   string
@@ -62,12 +66,25 @@ A file of rules is YAML or JSON:
       times: 2
   link:
     - latency: {by: 200ms, jitter: 50ms}
+  transport:
+    - expired-certificate
+    - {stall: {before: server-hello, for: 5s}, times: 1}
+    - {status: 403, nth: 2}
+  names:
+    hosts: {broker.bench: 192.168.1.10}
+    faults:
+      - {does-not-exist: broker.bench, times: 2}
+--transport takes TLS and WebSocket off towards the device, so that packets are seen, and the faults of the
+section transport strike. A certificate authority is made at each start: flash what is in --ca-out. TLS
+that is to stay closed goes through as it is with --transport tcp --unread. --dns answers a device's
+questions as the section names says.
+
 --record makes a folder that mqtthil report renders; --replay takes a record from there and does again
 to the same packets, by their number on their connection, what was done to them.
 
 --toxiproxy-api serves the API of Toxiproxy, so that toxiproxy-cli and the clients that there are for
-many languages make proxies and toxics while it runs, and beside it an API for rules, conditions and
-connections under /proxies/NAME. The proxy of --listen is there under the name ` + proxyName + `. --config takes
+many languages make proxies and toxics while it runs, and beside it an API for rules, conditions, faults
+of the transport and connections under /proxies/NAME. The proxy of --listen is there under the name ` + proxyName + `. --config takes
 Toxiproxy's file of proxies; each may have toxics, conditions and rules in it.
 
 Exit codes: 0 ended by Ctrl-C, 2 usage, 3 infrastructure: no port, or a record that could not be
@@ -75,6 +92,9 @@ written to its end.`,
 		Example: `  mqtthil proxy --upstream broker.example:1883 --print
   mqtthil proxy --listen 0.0.0.0:1883 --upstream 127.0.0.1:1884 --rules rules.yaml --record out/field
   mqtthil proxy --upstream 127.0.0.1:1884 --replay out/field/scenarios/001-mqtt.jsonl
+  mqtthil proxy --listen 192.168.1.10:8883 --transport tls --ca-out flash --upstream mqtts://broker.example --print
+  mqtthil proxy --listen 0.0.0.0:443 --transport wss --name bench.local --ca-out flash --upstream 127.0.0.1:1883
+  mqtthil proxy --listen 192.168.1.10:1883 --upstream broker.example:1883 --dns 192.168.1.10:53 --rules rules.yaml
   mqtthil proxy --toxiproxy-api :8474
   mqtthil proxy --upstream 127.0.0.1:1884 --toxiproxy-api :8474 &
   toxiproxy-cli toxic add -t latency -a latency=500 mqtt
@@ -88,8 +108,10 @@ written to its end.`,
 	}
 	f := c.Flags()
 	f.StringVar(&p.listen, "listen", "", "address that devices connect to: [HOST:]PORT (default "+defaultListen+")")
-	f.StringVar(&p.upstream, "upstream", "", "address of the broker: HOST:PORT")
-	f.StringVar(&p.rules, "rules", "", "file of rules and conditions, in YAML or JSON")
+	p.device.add(c)
+	p.upstream.add(c)
+	f.StringVar(&p.names.listen, "dns", "", "address to serve the names of --rules on, by DNS on UDP and TCP: [HOST:]PORT")
+	f.StringVar(&p.rules, "rules", "", "file of rules, conditions, and faults of transport and names, in YAML or JSON")
 	f.StringVar(&p.replay, "replay", "", "do what was done in this record, to the same packets")
 	f.StringVar(&p.record, "record", "", "folder to make, for a record of everything")
 	f.BoolVar(&p.summary, "summary", false, "leave packets out of the record that no rule acts on")
@@ -104,12 +126,16 @@ written to its end.`,
 // check finds what does not go together, and completes the addresses.
 func (p *proxying) check() error {
 	switch {
-	case p.upstream == "" && p.listen != "":
+	case p.upstream.address == "" && p.listen != "":
 		return usage("--listen: relay to where? name the broker by --upstream HOST:PORT")
-	case p.upstream == "" && p.api == "" && p.config == "":
+	case p.upstream.address == "" && p.api == "" && p.config == "":
 		return usage("what is to be relayed? name a broker by --upstream HOST:PORT, or have proxies made by --toxiproxy-api or --config")
-	case p.upstream == "" && (p.rules != "" || p.replay != ""):
+	case p.upstream.address == "" && (p.rules != "" || p.replay != ""):
 		return usage("--rules and --replay are for the proxy of --upstream; those of --toxiproxy-api and --config have rules of their own")
+	case p.upstream.address == "" && (p.device.transport != "tcp" || p.names.listen != ""):
+		return usage("--transport and --dns belong to the proxy of --upstream; name its broker")
+	case p.names.listen != "" && p.rules == "":
+		return usage("--dns serves the names of a rule file: name it by --rules, with names: {hosts: {broker.bench: 192.168.1.10}} in it")
 	case p.unread && (p.print || p.replay != ""):
 		return usage("--unread looks for no packets, so that --print and --replay would find none")
 	case p.summary && p.record == "":
@@ -117,13 +143,10 @@ func (p *proxying) check() error {
 	case p.summary && p.print:
 		return usage("--summary leaves out the packets that --print is to show")
 	}
-	if p.upstream != "" {
-		host, port, err := net.SplitHostPort(p.upstream)
-		if err != nil || host == "" || port == "" {
-			return usage("--upstream %q: it is HOST:PORT, such as broker.example:1883", p.upstream)
-		}
+	if err := p.upstream.check(); err != nil {
+		return err
 	}
-	for flag, address := range map[string]*string{"--listen": &p.listen, "--toxiproxy-api": &p.api} {
+	for flag, address := range map[string]*string{"--listen": &p.listen, "--toxiproxy-api": &p.api, "--dns": &p.names.listen} {
 		given := *address
 		if flag == "--listen" {
 			given = cmp.Or(given, defaultListen)
@@ -135,26 +158,32 @@ func (p *proxying) check() error {
 			return usage("%s: %w", flag, err)
 		}
 	}
-	if p.upstream == p.listen {
-		return usage("--upstream %s is the proxy itself; name another port by --listen", p.upstream)
+	if p.upstream.address == p.listen {
+		return usage("--upstream %s is the proxy itself; name another port by --listen", p.upstream.address)
 	}
-	return nil
+	return p.device.check(p.listen, p.record)
 }
 
 // load reads what --rules and --replay name.
-func (p *proxying) load(say func(string)) (faults.File, error) {
-	var file faults.File
+func (p *proxying) load(say func(string)) (rulefile.File, error) {
+	var file rulefile.File
 	if p.rules != "" {
 		text, err := os.ReadFile(p.rules)
 		if err != nil {
 			return file, usage("--rules: %w", err)
 		}
-		if file, err = faults.ParseFile(text); err != nil {
+		if file, err = rulefile.Parse(text); err != nil {
 			return file, usage("--rules %s: %w", p.rules, err)
 		}
 		if p.unread && len(file.Rules) > 0 {
 			return file, usage("--unread looks for no packets, so that the rules of %s would never match", p.rules)
 		}
+	}
+	switch {
+	case file.Names != nil && p.names.listen == "":
+		return file, usage("--rules %s: nobody is told of its names; serve them by --dns [HOST:]PORT", p.rules)
+	case file.Names == nil && p.names.listen != "":
+		return file, usage("--dns: there are no names in %s; give it names: {hosts: {broker.bench: 192.168.1.10}}", p.rules)
 	}
 	if p.replay != "" {
 		rules, err := readReplay(p.replay, say)
@@ -169,7 +198,7 @@ func (p *proxying) load(say func(string)) (faults.File, error) {
 	for p.seed == 0 {
 		p.seed = rand.Uint64N(1 << 32) // short enough to be typed in again
 	}
-	return file, nil
+	return file, p.device.prepare(file.Transport)
 }
 
 // readReplay makes rules of a record.
@@ -222,7 +251,7 @@ func (p *proxying) run(c *cobra.Command) error {
 }
 
 // serve makes all proxies, waits for the end, and says what they have done.
-func (p *proxying) serve(ctx context.Context, stop func(), file faults.File, stdout *timeline.Spool, say func(string)) error {
+func (p *proxying) serve(ctx context.Context, stop func(), file rulefile.File, stdout *timeline.Spool, say func(string)) error {
 	out := &lines{spool: stdout}
 	options := toxiproxy.Options{
 		Seed: p.seed, Unread: p.unread, Notice: say, Version: harness.Version(),
@@ -243,11 +272,15 @@ func (p *proxying) serve(ctx context.Context, stop func(), file faults.File, std
 		return w.open(folder, listen)
 	}
 	server := toxiproxy.New(options)
-	end := sync.OnceFunc(server.Close)
+	end := sync.OnceFunc(func() {
+		p.device.close()
+		p.names.close()
+		server.Close()
+	})
 	defer end()
 
 	out.printf("seed %d\n", p.seed)
-	err := p.makeProxies(server, file, out)
+	err := p.makeProxies(ctx, server, file, out, say)
 	if err == nil {
 		err = p.serveAPI(ctx, server, out, say)
 	}
@@ -263,6 +296,7 @@ func (p *proxying) serve(ctx context.Context, stop func(), file faults.File, std
 		for _, proxy := range proxies {
 			summarise(out, proxy)
 		}
+		p.names.summarise(out)
 	}
 	if folder != nil {
 		err = errors.Join(err, folder.close(out))
@@ -271,7 +305,7 @@ func (p *proxying) serve(ctx context.Context, stop func(), file faults.File, std
 }
 
 // makeProxies makes those of --config and of --upstream.
-func (p *proxying) makeProxies(server *toxiproxy.Server, file faults.File, out *lines) error {
+func (p *proxying) makeProxies(ctx context.Context, server *toxiproxy.Server, file rulefile.File, out *lines, say func(string)) error {
 	if p.config != "" {
 		text, err := os.ReadFile(p.config)
 		if err != nil {
@@ -281,24 +315,64 @@ func (p *proxying) makeProxies(server *toxiproxy.Server, file faults.File, out *
 			return blame(fmt.Sprintf("--config %s: ", p.config), err)
 		}
 	}
-	if p.upstream != "" {
-		_, err := server.Create(toxiproxy.Spec{
-			Name: proxyName, Listen: p.listen, Upstream: p.upstream, Conditions: file.Link, Rules: file.Rules,
-		})
-		if err != nil {
-			return blame("", err)
-		}
+	own, err := p.makeOwn(ctx, server, file)
+	if err != nil {
+		return err
 	}
 	for _, proxy := range server.Proxies() {
 		out.printf("proxy %s at %s, to %s\n", proxy.Name(), proxy.Listen(), proxy.Upstream())
+		if proxy == own {
+			p.device.describe(out, say)
+		}
 		for _, c := range proxy.Faults().Conditions() {
 			out.printf("  link: %s\n", c)
 		}
 		for _, r := range proxy.Faults().Rules() {
 			out.printf("  rule %d: %s\n", r.Number(), r)
 		}
+		for _, f := range transportFaults(proxy) {
+			out.printf("  transport fault %d: %s\n", f.Number(), f)
+		}
 	}
+	p.names.describe(out, say)
 	return nil
+}
+
+// makeOwn makes the proxy of --upstream with all that is around it; nil where there is none.
+func (p *proxying) makeOwn(ctx context.Context, server *toxiproxy.Server, file rulefile.File) (*toxiproxy.Proxy, error) {
+	if p.upstream.address == "" {
+		return nil, nil
+	}
+	if err := p.device.write(); err != nil {
+		return nil, err
+	}
+	var record faults.Record
+	proxy, err := server.Create(toxiproxy.Spec{
+		Name: proxyName, Listen: p.device.behind(p.listen), Upstream: p.upstream.address,
+		Conditions: file.Link, Rules: file.Rules, Dial: p.upstream.dial(),
+		Front: func(r faults.Record) (*transport.Front, error) {
+			record = r
+			return p.device.front(file.Transport, r)
+		},
+	})
+	if err != nil {
+		return nil, blame("", err)
+	}
+	if err := p.device.shield(ctx, p.listen, proxy.Listen()); err != nil {
+		return nil, infrastructure(err)
+	}
+	if err := p.names.serve(file.Names, record); err != nil {
+		return nil, infrastructure(err)
+	}
+	return proxy, nil
+}
+
+// transportFaults are the faults of a proxy's transport.
+func transportFaults(proxy *toxiproxy.Proxy) []*transport.Armed {
+	if proxy.Front() == nil {
+		return nil
+	}
+	return proxy.Front().Faults()
 }
 
 // blame says whether an error is the user's or the machine's.
@@ -356,6 +430,16 @@ func summarise(out *lines, proxy *toxiproxy.Proxy) {
 	}
 	if len(idle) > 0 {
 		out.printf("  rules that never fired: %s\n", strings.Join(idle, ", "))
+	}
+	idle = nil
+	for _, f := range transportFaults(proxy) {
+		out.printf("  transport fault %d fired %d: %s\n", f.Number(), f.Fired(), f)
+		if f.Fired() == 0 {
+			idle = append(idle, fmt.Sprint(f.Number()))
+		}
+	}
+	if len(idle) > 0 {
+		out.printf("  transport faults that never fired: %s\n", strings.Join(idle, ", "))
 	}
 }
 

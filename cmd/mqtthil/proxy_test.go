@@ -48,6 +48,8 @@ func TestProxyCommandLines(t *testing.T) {
 	damaged := file("damaged.jsonl", "{\"seq\":0}\nno record\n{\"seq\":2}\n")
 	idle := file("idle.jsonl", "{\"seq\":0,\"at\":1,\"kind\":\"step\"}\n")
 	file("run.json", "{}")
+	named := file("named.yaml", "names: {hosts: {broker.bench: 127.0.0.1}}\n")
+	pinging := file("pinging.yaml", "transport: ping\n")
 	for _, test := range []struct {
 		line   string
 		code   int
@@ -55,7 +57,7 @@ func TestProxyCommandLines(t *testing.T) {
 	}{
 		{"", 2, `usage: what is to be relayed\? name a broker by --upstream HOST:PORT, or have proxies made .*`},
 		{"--listen 1884", 2, `usage: --listen: relay to where\? name the broker by --upstream HOST:PORT`},
-		{"--upstream broker", 2, `usage: --upstream "broker": it is HOST:PORT, such as broker.example:1883`},
+		{"--upstream broker", 2, `usage: --upstream "broker": it is HOST:PORT, such as broker.example:1883, or SCHEME://.*`},
 		{"--upstream :1883", 2, `usage: --upstream ":1883": it is HOST:PORT.*`},
 		{"--upstream x:1 --listen a:b:c", 2, `usage: --listen: "a:b:c" is no address such as .*`},
 		{"--upstream 127.0.0.1:1883 --listen :1883", 2, `usage: --upstream 127.0.0.1:1883 is the proxy itself; name another port by --listen`},
@@ -76,6 +78,36 @@ func TestProxyCommandLines(t *testing.T) {
 		{"--config " + busy, 3, `infrastructure: --config .*: proxy one: listen tcp .*: address already in use; name another address, .*`},
 		{"--listen 0 --upstream x:1 --config " + same, 2, `usage: proxy already exists`},
 		{"--upstream x:1 --listen " + taken.Addr().String(), 3, `infrastructure: proxy mqtt: listen tcp .*: address already in use; name another address, .*`},
+		{"--upstream x:1 --transport quic", 2, `usage: --transport: unknown transport "quic"; it is one of tcp, tls, mutual-tls, psk, ws, wss`},
+		{"--toxiproxy-api 0 --transport ws", 2, `usage: --transport and --dns belong to the proxy of --upstream; name its broker`},
+		{"--upstream x:1 --transport tls", 2, `usage: --transport tls has an authority of its own, .*: name a folder for its certificate by --ca-out`},
+		{"--upstream x:1 --transport tls --ca-out x --listen 0.0.0.0:0", 2, `usage: --transport tls: no certificate can be for 0\.0\.0\.0; name .* by --name`},
+		{"--upstream x:1 --transport tls --ca-out /proc/no/such", 2, `usage: folder for the bench's certificate: .*; name another folder by --ca-out`},
+		{"--upstream x:1 --transport tls --ca-out x --name=", 2, `usage: --name is empty: .*`},
+		{"--upstream x:1 --transport ws --name x", 2, `usage: --name and --ca-out are for a certificate, which transport ws has none of; .*`},
+		{"--upstream x:1 --psk a:b", 2, `usage: --psk is the key of transport psk; add --transport psk`},
+		{"--upstream x:1 --transport psk", 2, `usage: --transport psk needs a key: --psk IDENTITY:KEY, .*`},
+		{"--upstream x:1 --transport psk --psk a:xyz", 2, `usage: --psk: the key is not in hexadecimal digits: .*`},
+		{"--upstream x:1 --transport psk --psk a:00", 2, `usage: --psk: pre-shared key of 1 bytes: stunnel takes none shorter than 16`},
+		{"--upstream x:1 --rules " + pinging, 2, `usage: there are faults of a transport, and none is taken off: add --transport tls, mutual-tls, ws, wss`},
+		{"--upstream x:1 --transport tls --ca-out x --rules " + pinging, 2, `usage: --transport tls: fault "PING before each frame" can never strike: it is one of WebSocket, which is off here; .*`},
+		{"--upstream x:1 --rules " + named, 2, `usage: --rules .*: nobody is told of its names; serve them by --dns \[HOST:\]PORT`},
+		{"--upstream x:1 --dns 0", 2, `usage: --dns serves the names of a rule file: name it by --rules, .*`},
+		{"--upstream x:1 --transport ws --dns 0 --rules " + pinging, 2, `usage: --dns: there are no names in .*`},
+		{"--upstream x:1 --dns a:b:c --rules " + named, 2, `usage: --dns: "a:b:c" is no address such as .*`},
+		{"--upstream x:1 --listen 0 --rules " + named + " --dns " + taken.Addr().String(), 3, `infrastructure: DNS server: listen tcp .*: address already in use; name another address by --dns`},
+		{"--upstream http://x:1", 2, `usage: --upstream "http://x:1": unknown scheme http; it is HOST:PORT, .*`},
+		{"--upstream mqtts://", 2, `usage: --upstream "mqtts://": it is HOST:PORT, .*`},
+		{"--upstream mqtts://x:y", 2, `usage: --upstream: parse .*: invalid port .*; it is HOST:PORT, .*`},
+		{"--upstream mqtts://x/mqtt", 2, `usage: --upstream "mqtts://x/mqtt": a path is for ws and wss; leave it out`},
+		{"--upstream mqtts://me:secret@x", 2, `usage: --upstream "mqtts://me:xxxxx@x": user, query and fragment have no meaning here; .*`},
+		{"--upstream x:1 --upstream-insecure", 2, `usage: --upstream-ca, .* are for TLS with the broker; have --upstream begin with mqtts:// or wss://`},
+		{"--toxiproxy-api 0 --upstream-ca x", 2, `usage: --upstream-ca, .* are for TLS with the broker; .*`},
+		{"--upstream mqtts://x --upstream-insecure --upstream-name y", 2, `usage: --upstream-insecure takes any certificate, .*`},
+		{"--upstream mqtts://x --upstream-cert y", 2, `usage: --upstream-cert and --upstream-key go together`},
+		{"--upstream mqtts://x --upstream-ca /no/such", 2, `usage: --upstream-ca: open /no/such: no such file or directory`},
+		{"--upstream mqtts://x --upstream-ca " + rules, 2, `usage: --upstream-ca .*: there is no certificate in it; it is a file in PEM`},
+		{"--upstream mqtts://x --upstream-cert " + rules + " --upstream-key " + rules, 2, `usage: --upstream-cert and --upstream-key: tls: .*`},
 		{"--toxiproxy-api " + taken.Addr().String(), 3, `infrastructure: the API: listen tcp .*: address already in use; name another address by --toxiproxy-api`},
 	} {
 		t.Run(test.line, func(t *testing.T) {
@@ -224,6 +256,18 @@ func (r *running) dial(address string) *peer {
 	r.t.Helper()
 	conn, err := net.Dial("tcp", address)
 	return r.peer(conn, err)
+}
+
+// turnedAway is a client whose connection ends without a byte, be it before the client knows that it stands.
+func (r *running) turnedAway(address string) {
+	r.t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if errors.Is(err, syscall.ECONNRESET) {
+		return
+	}
+	if n, _ := io.Copy(io.Discard, r.peer(conn, err)); n > 0 {
+		r.t.Errorf("%d bytes have come", n)
+	}
 }
 
 // accept is a broker that the proxy connects to.
@@ -402,7 +446,7 @@ func TestProxySaysWhatIsWrong(t *testing.T) {
 	d.exchange("GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 204 No Content\r\n\r\n")
 	r.awaitError(`^mqtthil: proxy mqtt, connection 1: not MQTT: first byte 47 does not begin a CONNECT; it is relayed as it is$`)
 	_ = upstream.Close()
-	_, _ = io.Copy(io.Discard, r.dial("127.0.0.1:"+port))
+	r.turnedAway("127.0.0.1:" + port)
 	r.awaitError(`^mqtthil: proxy mqtt, connection 2: reaching the broker: dial tcp .*: connection refused; is there a broker at ` +
 		upstream.Addr().String() + `\?$`)
 	web.exchange("x", "GET / HTTP/1.1\r\n\r\n") // the first connection goes on

@@ -84,7 +84,7 @@ func shown(e timeline.Event) string {
 		what = fmt.Sprintf("   rule %d: %s", e.Fault.Rule, e.Fault.Action)
 	case e.Kind == timeline.KindFault:
 		what = "   " + e.Fault.Text
-		if e.Fault.Action != "link" {
+		if e.Fault.Action != "link" && !strings.HasPrefix(e.Fault.Text, e.Fault.Action) {
 			what += ": " + e.Fault.Action
 		}
 	case arrow == " ":
@@ -111,7 +111,13 @@ const mostTold = 1 << 16
 func (w *watch) tell(e timeline.Event) {
 	switch {
 	case e.Kind == timeline.KindClose && e.Point == timeline.ReachedBroker && strings.HasPrefix(e.Text, "reaching the broker"):
-		w.say(fmt.Sprintf("proxy %s, connection %d: %s; is there a broker at %s?", w.proxy, e.Conn, e.Text, w.upstream))
+		text := fmt.Sprintf("proxy %s, connection %d: %s", w.proxy, e.Conn, e.Text)
+		if !strings.Contains(e.Text, "handshake with the broker") { // then there is something
+			text += fmt.Sprintf("; is there a broker at %s?", w.upstream)
+		}
+		w.say(text)
+	case e.Kind == timeline.KindClose && e.Point == timeline.LeftDevice && strings.Contains(e.Text, "handshake with the device"):
+		w.say(fmt.Sprintf("proxy %s, connection %d: %s", w.proxy, e.Conn, e.Text))
 	case e.Kind == timeline.KindRaw && (e.Point == timeline.LeftDevice || e.Point == timeline.LeftBroker):
 		w.mu.Lock()
 		known := w.told[e.Conn]

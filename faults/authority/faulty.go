@@ -42,12 +42,12 @@ func (a *Authority) UnknownCA(names ...string) (tls.Certificate, error) {
 	return stranger.server("unknown CA: ", serverTemplate, names)
 }
 
-// The intermediates of a large chain, and the largest chain that there is a use for: TLS has 24 bits for its length, and
-// no client takes so much.
-const (
-	intermediates = 4
-	largestChain  = 1 << 20
-)
+// LargestChain is the largest chain that there is a use for, in bytes: TLS has 24 bits for its length, and no client takes
+// so much.
+const LargestChain = 1 << 20
+
+// intermediates are how many a large chain has.
+const intermediates = 4
 
 // commentOID names the extension that fills the intermediates up: a comment, which no client has to understand.
 var commentOID = asn1.ObjectIdentifier{2, 16, 840, 1, 113730, 1, 13}
@@ -55,8 +55,8 @@ var commentOID = asn1.ObjectIdentifier{2, 16, 840, 1, 113730, 1, 13}
 // LargeChain issues a sound certificate that comes with four intermediates, size bytes or a little more in all, up to
 // 1 MiB. Beyond 16 KiB it takes more than one TLS record.
 func (a *Authority) LargeChain(size int, names ...string) (tls.Certificate, error) {
-	if size < 0 || size > largestChain {
-		return tls.Certificate{}, fmt.Errorf("a certificate chain of %d bytes: 0 to %d are possible", size, largestChain)
+	if size < 0 || size > LargestChain {
+		return tls.Certificate{}, fmt.Errorf("a certificate chain of %d bytes: 0 to %d are possible", size, LargestChain)
 	}
 	filling := make([]byte, size/intermediates)
 	if _, err := rand.Read(filling); err != nil { // random, so that nothing on the way can make it small

@@ -16,6 +16,17 @@ const (
 	KeyFile         = "client-key.pem" // PKCS #8, not encrypted
 )
 
+// WriteCA writes the root to trust into a folder, which it makes where it is missing.
+func (a *Authority) WriteCA(folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("folder for the bench's certificate: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, CAFile), a.PEM(), 0o644); err != nil {
+		return fmt.Errorf("writing the bench's certificate: %w", err)
+	}
+	return nil
+}
+
 // WriteFiles writes what a board is flashed with into a folder, which it makes where it is missing: the root to trust,
 // and the device's certificate and key. Only the owner can read the key.
 func (a *Authority) WriteFiles(folder string, client tls.Certificate) error {
@@ -27,15 +38,14 @@ func (a *Authority) WriteFiles(folder string, client tls.Certificate) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fmt.Errorf("folder for the device's certificates: %w", err)
+	if err := a.WriteCA(folder); err != nil {
+		return err
 	}
 	for _, file := range []struct {
 		name string
 		text []byte
 		mode os.FileMode
 	}{
-		{CAFile, a.PEM(), 0o644},
 		{CertificateFile, certificates, 0o644},
 		{KeyFile, key, 0o600},
 	} {

@@ -32,6 +32,7 @@ func FuzzAPI(f *testing.F) {
 		{"PATCH", "/proxies/p/conditions/2", `{"loss": 0.5}`},
 		{"DELETE", "/proxies/p/connections/1?with=fin", ""},
 		{"POST", "/proxies/p/forge", `{"to": "device", "packet": "40 02 {id}"}`},
+		{"POST", "/proxies/p/transport-faults", `{"status": 403, "times": 1}`},
 		{"GET", "/metrics", ""},
 		{"CONNECT", "//proxies/../%2f", "\x00"},
 	} {

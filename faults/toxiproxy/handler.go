@@ -50,7 +50,10 @@ var (
 	errRuleNotFound       = &Error{"rule not found", http.StatusNotFound}
 	errConditionNotFound  = &Error{"condition not found", http.StatusNotFound}
 	errConnectionNotFound = &Error{"connection not found", http.StatusNotFound}
-	errTooMany            = &Error{fmt.Sprintf("a proxy has at most %d rules, and as many toxics and conditions", maxPerProxy),
+	errNoTransport        = &Error{"the proxy takes no transport off: its devices connect by plain TCP", http.StatusConflict}
+	errFaultNotFound      = &Error{"transport fault not found", http.StatusNotFound}
+	errTooMany            = &Error{fmt.Sprintf("a proxy has at most %d rules, and as many toxics and conditions, and transport faults",
+		maxPerProxy),
 		http.StatusConflict}
 )
 
@@ -152,36 +155,39 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, e := range map[string]endpoint{
-		"GET /proxies":                            s.listProxies,
-		"POST /proxies":                           s.createProxy,
-		"POST /populate":                          s.populate,
-		"POST /reset":                             s.reset,
-		"GET /version":                            s.version,
-		"GET /proxies/{proxy}":                    s.onProxy(showProxy),
-		"POST /proxies/{proxy}":                   s.onProxy(updateProxy),
-		"PATCH /proxies/{proxy}":                  s.onProxy(updateProxy),
-		"DELETE /proxies/{proxy}":                 s.deleteProxy,
-		"GET /proxies/{proxy}/toxics":             s.onProxy(listToxics),
-		"POST /proxies/{proxy}/toxics":            s.onProxy(createToxic),
-		"GET /proxies/{proxy}/toxics/{toxic}":     s.onProxy(showToxic),
-		"POST /proxies/{proxy}/toxics/{toxic}":    s.onProxy(updateToxic),
-		"PATCH /proxies/{proxy}/toxics/{toxic}":   s.onProxy(updateToxic),
-		"DELETE /proxies/{proxy}/toxics/{toxic}":  s.onProxy(deleteToxic),
-		"GET /proxies/{proxy}/rules":              s.onProxy(listRules),
-		"POST /proxies/{proxy}/rules":             s.onProxy(createRule),
-		"GET /proxies/{proxy}/rules/{n}":          s.onProxy(showRule),
-		"DELETE /proxies/{proxy}/rules/{n}":       s.onProxy(deleteRule),
-		"POST /proxies/{proxy}/rules/{n}/release": s.onProxy(releaseHeld),
-		"GET /proxies/{proxy}/conditions":         s.onProxy(listConditions),
-		"POST /proxies/{proxy}/conditions":        s.onProxy(createCondition),
-		"GET /proxies/{proxy}/conditions/{n}":     s.onProxy(showCondition),
-		"POST /proxies/{proxy}/conditions/{n}":    s.onProxy(replaceCondition),
-		"PATCH /proxies/{proxy}/conditions/{n}":   s.onProxy(replaceCondition),
-		"DELETE /proxies/{proxy}/conditions/{n}":  s.onProxy(deleteCondition),
-		"GET /proxies/{proxy}/connections":        s.onProxy(listConnections),
-		"DELETE /proxies/{proxy}/connections":     s.onProxy(endConnections),
-		"DELETE /proxies/{proxy}/connections/{n}": s.onProxy(endConnection),
-		"POST /proxies/{proxy}/forge":             s.onProxy(forge),
+		"GET /proxies":                                 s.listProxies,
+		"POST /proxies":                                s.createProxy,
+		"POST /populate":                               s.populate,
+		"POST /reset":                                  s.reset,
+		"GET /version":                                 s.version,
+		"GET /proxies/{proxy}":                         s.onProxy(showProxy),
+		"POST /proxies/{proxy}":                        s.onProxy(updateProxy),
+		"PATCH /proxies/{proxy}":                       s.onProxy(updateProxy),
+		"DELETE /proxies/{proxy}":                      s.deleteProxy,
+		"GET /proxies/{proxy}/toxics":                  s.onProxy(listToxics),
+		"POST /proxies/{proxy}/toxics":                 s.onProxy(createToxic),
+		"GET /proxies/{proxy}/toxics/{toxic}":          s.onProxy(showToxic),
+		"POST /proxies/{proxy}/toxics/{toxic}":         s.onProxy(updateToxic),
+		"PATCH /proxies/{proxy}/toxics/{toxic}":        s.onProxy(updateToxic),
+		"DELETE /proxies/{proxy}/toxics/{toxic}":       s.onProxy(deleteToxic),
+		"GET /proxies/{proxy}/rules":                   s.onProxy(listRules),
+		"POST /proxies/{proxy}/rules":                  s.onProxy(createRule),
+		"GET /proxies/{proxy}/rules/{n}":               s.onProxy(showRule),
+		"DELETE /proxies/{proxy}/rules/{n}":            s.onProxy(deleteRule),
+		"POST /proxies/{proxy}/rules/{n}/release":      s.onProxy(releaseHeld),
+		"GET /proxies/{proxy}/conditions":              s.onProxy(listConditions),
+		"POST /proxies/{proxy}/conditions":             s.onProxy(createCondition),
+		"GET /proxies/{proxy}/conditions/{n}":          s.onProxy(showCondition),
+		"POST /proxies/{proxy}/conditions/{n}":         s.onProxy(replaceCondition),
+		"PATCH /proxies/{proxy}/conditions/{n}":        s.onProxy(replaceCondition),
+		"DELETE /proxies/{proxy}/conditions/{n}":       s.onProxy(deleteCondition),
+		"GET /proxies/{proxy}/connections":             s.onProxy(listConnections),
+		"DELETE /proxies/{proxy}/connections":          s.onProxy(endConnections),
+		"DELETE /proxies/{proxy}/connections/{n}":      s.onProxy(endConnection),
+		"GET /proxies/{proxy}/transport-faults":        s.onFront(listTransportFaults),
+		"POST /proxies/{proxy}/transport-faults":       s.onFront(createTransportFault),
+		"DELETE /proxies/{proxy}/transport-faults/{n}": s.onFront(deleteTransportFault),
+		"POST /proxies/{proxy}/forge":                  s.onProxy(forge),
 	} {
 		mux.Handle(pattern, e)
 	}

@@ -73,6 +73,7 @@ func TestErrors(t *testing.T) {
 		{"DELETE", "/proxies/p/conditions/1", "", 409, `condition 1 is the toxic latency_downstream; change it as that`},
 		{"DELETE", "/proxies/p/connections?with=love", "", 400, `with: "love" is none of fin, rst, half-close and silence`},
 		{"DELETE", "/proxies/p/connections/1", "", 404, `connection not found`},
+		{"GET", "/proxies/p/transport-faults", "", 409, `the proxy takes no transport off`},
 		{"POST", "/proxies/p/forge", `{"packet": "PINGRESP"}`, 400, `missing required field: to`},
 		{"POST", "/proxies/p/forge", `{"to": "device", "packet": "PONG"}`, 400, `bad request body: packet "PONG" is neither a name nor bytes`},
 		{"POST", "/proxies", `{"name": "` + strings.Repeat("x", maxBody) + `"}`, 413, `the request has more than 1048576 bytes`},

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"mqtthil/faults"
+	"mqtthil/faults/transport"
 )
 
 // Proxy is a fault proxy with a name, a listener of its own that comes and goes, and toxics.
@@ -15,6 +16,8 @@ type Proxy struct {
 	server *Server
 	name   string
 	faults *faults.Proxy
+	front  *transport.Front // nil: plain TCP
+	reach  func(ctx context.Context, address string) (net.Conn, error)
 	done   func() // closes the record
 
 	mu       sync.Mutex
@@ -27,7 +30,10 @@ type Proxy struct {
 }
 
 func newProxy(s *Server, spec Spec) (*Proxy, error) {
-	p := &Proxy{server: s, name: spec.Name, upstream: spec.Upstream, done: func() {}}
+	p := &Proxy{server: s, name: spec.Name, upstream: spec.Upstream, reach: spec.Dial, done: func() {}}
+	if p.reach == nil {
+		p.reach = s.options.Dial
+	}
 	var err error
 	if p.asked, err = ListenAddress(spec.Listen); err != nil {
 		return nil, err
@@ -43,6 +49,17 @@ func newProxy(s *Server, spec Spec) (*Proxy, error) {
 	if s.options.Record != nil {
 		if options.Record, p.done, err = s.options.Record(p.name, p.asked, p.upstream); err != nil {
 			return nil, fmt.Errorf("the record of proxy %s: %w", p.name, err)
+		}
+	}
+	if spec.Front != nil {
+		if p.front, err = spec.Front(options.Record); err != nil {
+			p.done()
+			return nil, fmt.Errorf("proxy %s: %w", p.name, err)
+		}
+	}
+	if p.front != nil {
+		options.Accept = func(ctx context.Context, number int, conn net.Conn) (net.Conn, error) {
+			return p.front.Accept(transport.WithConnection(ctx, number), conn)
 		}
 	}
 	p.faults = faults.New(options)
@@ -67,6 +84,9 @@ func (p *Proxy) Name() string { return p.name }
 // Faults is the proxy itself.
 func (p *Proxy) Faults() *faults.Proxy { return p.faults }
 
+// Front is what takes the transport off on the device's side, nil where that is plain TCP.
+func (p *Proxy) Front() *transport.Front { return p.front }
+
 // Listen is the address that it listens on, or will when it is enabled.
 func (p *Proxy) Listen() string {
 	p.mu.Lock()
@@ -82,7 +102,7 @@ func (p *Proxy) Upstream() string {
 }
 
 func (p *Proxy) dial(ctx context.Context) (net.Conn, error) {
-	return p.server.options.Dial(ctx, p.Upstream())
+	return p.reach(ctx, p.Upstream())
 }
 
 // start has the proxy listen, unless it does already.
@@ -214,6 +234,11 @@ func (p *Proxy) clear() {
 	}
 	for _, a := range p.faults.Rules() {
 		removeRule(a)
+	}
+	if p.front != nil {
+		for _, a := range p.front.Faults() {
+			a.Remove()
+		}
 	}
 }
 

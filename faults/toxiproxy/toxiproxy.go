@@ -45,6 +45,9 @@
 //	GET    /proxies/{proxy}/connections               that there are now
 //	DELETE /proxies/{proxy}/connections               end all: ?with=fin, rst, half-close or silence; rst if it is left out
 //	DELETE /proxies/{proxy}/connections/{number}      end one, in the same ways
+//	GET    /proxies/{proxy}/transport-faults          of a proxy that takes a transport off, with how often each has fired
+//	POST   /proxies/{proxy}/transport-faults          {"status": 403, "times": 2}, or "expired-certificate"
+//	DELETE /proxies/{proxy}/transport-faults/{number}
 //	POST   /proxies/{proxy}/forge                     {"to": "device", "packet": "PINGRESP"}, on every connection
 //
 // An error is {"error": text, "status": number}, with the status of HTTP.
@@ -62,6 +65,7 @@ import (
 	"sync"
 
 	"mqtthil/faults"
+	"mqtthil/faults/transport"
 )
 
 // Options say how a Server makes its proxies. The zero value will do.
@@ -89,7 +93,7 @@ type Options struct {
 // Bounds of what one Server keeps.
 const (
 	maxProxies  = 1000
-	maxPerProxy = 1000 // toxics and conditions, and rules, of one proxy
+	maxPerProxy = 1000 // toxics and conditions, rules, and faults of the transport, of one proxy
 )
 
 // Server is a set of proxies. All methods may be called from any goroutine.
@@ -132,6 +136,12 @@ type Spec struct {
 	Conditions []faults.Condition
 	Rules      []faults.Rule
 	toxics     []*toxic
+
+	// Front makes what takes the transport off on the device's side, whose faults are to be in this record. Nil stands for
+	// plain TCP, and so does a Front that is nil.
+	Front func(record faults.Record) (*transport.Front, error)
+	// Dial reaches the upstream; nil for that of the Options.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
 
 // Create makes a proxy. All that is to act on it does so before it listens.

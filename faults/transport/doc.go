@@ -22,6 +22,6 @@
 //
 // Everything but PSK works over the network in memory of package simnet too, in a testing/synctest bubble.
 //
-// A new fault is a new file: a constructor, and a kind with its text and with what it changes in the plan of a
-// connection or in its frames.
+// A new fault is a new file, with a constructor and a kind that has its text and what it changes in the plan of a connection
+// or in its frames; and a line in form.go, with its name in rule files.
 package transport

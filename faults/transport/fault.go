@@ -60,14 +60,18 @@ func (f Fault) String() string {
 
 // Armed is a fault at work in a Front.
 type Armed struct {
-	front *Front
-	fault Fault
+	front  *Front
+	fault  Fault
+	number int
 
 	// Guarded by the front.
 	connections int // accepted since the fault was added
 	fired       int
 	removed     bool
 }
+
+// Number is the fault's number in the Front, counted from 1.
+func (a *Armed) Number() int { return a.number }
 
 // Fired returns how many connections the fault has struck.
 func (a *Armed) Fired() int {

@@ -9,7 +9,12 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
+
+	"mqtthil/faults/internal/form"
 )
 
 // Alert is an alert of TLS by its number (RFC 8446, 6).
@@ -150,4 +155,36 @@ func expand(secret, seed []byte, length int) []byte {
 		out = append(out, sum(append(append([]byte(nil), a...), seed...))...)
 	}
 	return out[:length]
+}
+
+// alertName is an Alert by its name or its number, as rule files write it.
+type alertName Alert
+
+var alertNames = map[string]Alert{
+	"close-notify": CloseNotify, "handshake-failure": HandshakeFailure, "bad-certificate": BadCertificate,
+	"certificate-expired": CertificateExpired, "certificate-unknown": CertificateUnknown,
+	"unknown-authority": UnknownAuthority, "access-denied": AccessDenied, "protocol-version": ProtocolVersion,
+	"insufficient-security": InsufficientSecurity, "internal-error": InternalError, "user-canceled": UserCanceled,
+	"unrecognized-name": UnrecognizedName, "certificate-required": CertificateIsRequired,
+	"no-application-protocol": NoApplicationProtocol,
+}
+
+// UnmarshalText reads it.
+func (a *alertName) UnmarshalText(text []byte) error {
+	if alert, known := alertNames[string(text)]; known {
+		*a = alertName(alert)
+		return nil
+	}
+	number, err := strconv.ParseUint(string(text), 10, 8)
+	if err != nil {
+		return fmt.Errorf("%q is no alert: a number from 0 to 255, or %s", text,
+			strings.Join(slices.Sorted(maps.Keys(alertNames)), ", "))
+	}
+	*a = alertName(number)
+	return nil
+}
+
+// UnmarshalYAML reads it from a rule file.
+func (a *alertName) UnmarshalYAML(unmarshal func(any) error) error {
+	return form.UnmarshalText(unmarshal, a)
 }

@@ -1,9 +1,12 @@
 package transport
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/gobwas/ws"
+
+	"mqtthil/faults/internal/form"
 )
 
 // CloseFrame has the server send a CLOSE frame with a status code after n frames with data, from 0: at once. What the
@@ -59,3 +62,19 @@ type noCloseFrame struct{}
 
 func (noCloseFrame) String() string { return "no CLOSE frame" }
 func (noCloseFrame) needs() layer   { return layerWebSocket }
+
+// closeForm is CloseFrame as rule files write it.
+type closeForm struct {
+	Code  *uint16    `json:"code"`
+	After form.Whole `json:"after"`
+}
+
+func (f closeForm) fault() (Fault, error) {
+	switch {
+	case f.Code == nil:
+		return Fault{}, errors.New("close-frame needs code, such as 1012")
+	case f.After < 0:
+		return Fault{}, fmt.Errorf("after %d frames: counts begin at 0", f.After)
+	}
+	return CloseFrame(*f.Code, int(f.After)), nil
+}

@@ -1,10 +1,13 @@
 package transport
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"mqtthil/faults/internal/form"
 )
 
 // GatherFrames has the server put what makes n messages into one, so that several MQTT packets come in a frame. A message
@@ -79,4 +82,20 @@ func (g *gathering) take() []frame {
 	out := []frame{{Frame: ws.NewBinaryFrame(g.bytes)}}
 	g.held, g.bytes, g.late = 0, nil, false
 	return out
+}
+
+// gatherForm is GatherFrames as rule files write it.
+type gatherForm struct {
+	Messages form.Whole    `json:"messages"`
+	Within   form.Duration `json:"within"`
+}
+
+func (f gatherForm) fault() (Fault, error) {
+	switch {
+	case f.Messages < 1:
+		return Fault{}, fmt.Errorf("gather-frames: %d messages: a frame has at least one", f.Messages)
+	case f.Within <= 0:
+		return Fault{}, errors.New("gather-frames needs within, a time that messages wait, such as 1s")
+	}
+	return GatherFrames(int(f.Messages), time.Duration(f.Within)), nil
 }

@@ -2,8 +2,14 @@ package transport
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
+
+	"mqtthil/faults/internal/form"
 )
 
 // Message is a message of the TLS handshake that a server sends, by its number there. In TLS 1.3 all but ServerHello are
@@ -95,4 +101,50 @@ func (k stallKind) prepare(p *plan, c *chance) {
 		}
 		return nil
 	})
+}
+
+// stallForm is Stall as rule files write it.
+type stallForm struct {
+	Before    messageName   `json:"before"`
+	AfterByte *form.Whole   `json:"after-byte"`
+	For       form.Duration `json:"for"`
+}
+
+func (f stallForm) fault() (Fault, error) {
+	at := Before(Message(f.Before))
+	switch {
+	case (f.Before == 0) == (f.AfterByte == nil):
+		return Fault{}, errors.New("stall needs either before, a message of the handshake, or after-byte, a number of bytes")
+	case f.AfterByte != nil && *f.AfterByte < 0:
+		return Fault{}, fmt.Errorf("after-byte %d: a stream has no such place; 0 is its beginning", *f.AfterByte)
+	case f.For < 0:
+		return Fault{}, fmt.Errorf("for %s is negative; leave it out to stall for good", time.Duration(f.For))
+	case f.AfterByte != nil:
+		at = AfterByte(int(*f.AfterByte))
+	}
+	return Stall(at, time.Duration(f.For)), nil
+}
+
+// messageName is a Message by its name in rule files.
+type messageName Message
+
+var messageNames = map[string]Message{
+	"server-hello": ServerHello, "certificate": Certificate, "server-key-exchange": ServerKeyExchange,
+	"certificate-request": CertificateRequest, "server-hello-done": ServerHelloDone, "finished": Finished,
+}
+
+// UnmarshalText reads it.
+func (m *messageName) UnmarshalText(text []byte) error {
+	message, known := messageNames[string(text)]
+	if !known {
+		return fmt.Errorf("%q is no message of the handshake; there are %s", text,
+			strings.Join(slices.Sorted(maps.Keys(messageNames)), ", "))
+	}
+	*m = messageName(message)
+	return nil
+}
+
+// UnmarshalYAML reads it from a rule file.
+func (m *messageName) UnmarshalYAML(unmarshal func(any) error) error {
+	return form.UnmarshalText(unmarshal, m)
 }

@@ -3,6 +3,8 @@ package transport
 import (
 	"crypto/tls"
 	"fmt"
+
+	"mqtthil/faults/internal/form"
 )
 
 // OldVersion has the server know no newer version of TLS than this one: tls.VersionTLS10 or tls.VersionTLS11 for a
@@ -28,4 +30,27 @@ func (k versionKind) prepare(p *plan, c *chance) {
 		}
 		return nil
 	})
+}
+
+// versionName is a version of TLS as rule files write it.
+type versionName uint16
+
+// UnmarshalText reads it.
+func (v *versionName) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "1.0":
+		*v = tls.VersionTLS10
+	case "1.1":
+		*v = tls.VersionTLS11
+	case "1.2":
+		*v = tls.VersionTLS12
+	default:
+		return fmt.Errorf("%q is no old version of TLS; those are 1.0, 1.1 and 1.2", text)
+	}
+	return nil
+}
+
+// UnmarshalYAML reads it from a rule file.
+func (v *versionName) UnmarshalYAML(unmarshal func(any) error) error {
+	return form.UnmarshalText(unmarshal, v)
 }

@@ -56,7 +56,7 @@ func (f *frameFaults) run(t turn, frames []frame) []frame {
 	if f == nil {
 		return frames
 	}
-	for _, a := range f.front.all() {
+	for _, a := range f.front.Faults() {
 		k, ok := a.fault.kind.(frameKind)
 		if !ok {
 			continue
@@ -86,7 +86,7 @@ func (f *frameFaults) mute() bool {
 	if f == nil {
 		return false
 	}
-	for _, a := range f.front.all() {
+	for _, a := range f.front.Faults() {
 		if _, ok := a.fault.kind.(noCloseFrame); ok && f.chance(a).strike() {
 			return true
 		}

@@ -51,6 +51,7 @@ type Front struct {
 
 	mu    sync.Mutex // never held while anything waits
 	armed []*Armed
+	added int // faults ever, to number them
 }
 
 // NewFront makes a Front without faults. With TLS it has a certificate issued, whose key stays the same for its life.
@@ -96,13 +97,14 @@ func (f *Front) Add(fault Fault) (*Armed, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	a := &Armed{front: f, fault: fault}
+	f.added++
+	a := &Armed{front: f, fault: fault, number: f.added}
 	f.armed = append(f.armed, a)
 	return a, nil
 }
 
-// all returns the faults that are armed.
-func (f *Front) all() []*Armed {
+// Faults returns the faults that are armed.
+func (f *Front) Faults() []*Armed {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Clone(f.armed)

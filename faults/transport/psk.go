@@ -28,7 +28,8 @@ type PSK struct {
 	Key      []byte // 16 bytes or more
 }
 
-func (p PSK) check() error {
+// Check says what stunnel would not take.
+func (p PSK) Check() error {
 	switch {
 	case len(p.Key) < leastKey:
 		return fmt.Errorf("pre-shared key of %d bytes: stunnel takes none shorter than %d", len(p.Key), leastKey)
@@ -63,7 +64,7 @@ func StartStunnel(ctx context.Context, listen, proxy string, keys ...PSK) (_ *St
 	}
 	var secrets strings.Builder
 	for _, key := range keys {
-		if err := key.check(); err != nil {
+		if err := key.Check(); err != nil {
 			return nil, err
 		}
 		fmt.Fprintf(&secrets, "%s:%s\n", key.Identity, hex.EncodeToString(key.Key))

@@ -1,4 +1,4 @@
-package faults
+package form
 
 import (
 	"encoding"
@@ -15,8 +15,8 @@ import (
 // An UnmarshalYAML method is given a function that reads what stands in the file, as often as it likes. What follows is what
 // these methods have in common.
 
-// located is an error about what stands in a rule file: it says line and column, and shows them, unless err does already.
-func located(unmarshal func(any) error, err error) error {
+// Located is an error about what stands in a rule file: it says line and column, and shows them, unless err does already.
+func Located(unmarshal func(any) error, err error) error {
 	var located yaml.Error
 	if err == nil || errors.As(err, &located) {
 		return err
@@ -69,49 +69,51 @@ func typeText(t reflect.Type) string {
 		return "true or false"
 	case reflect.Slice:
 		return "a list"
+	case reflect.Map, reflect.Struct:
+		return "names with values, such as {to: device}"
 	}
 	return "a text"
 }
 
-// isMapping says whether there are fields, and not a value alone.
-func isMapping(unmarshal func(any) error) bool {
-	var fields map[string]later
+// IsMapping says whether there are fields, and not a value alone.
+func IsMapping(unmarshal func(any) error) bool {
+	var fields map[string]Later
 	return unmarshal(&fields) == nil && fields != nil
 }
 
-// text is a text as it is written, even where it looks like a number.
-type text string
+// Text is a text as it is written, even where it looks like a number.
+type Text string
 
 // UnmarshalYAML reads it from a rule file.
-func (t *text) UnmarshalYAML(unmarshal func(any) error) error {
+func (t *Text) UnmarshalYAML(unmarshal func(any) error) error {
 	var node ast.Node
 	if err := unmarshal(&node); err != nil {
 		return err
 	}
 	switch n := node.(type) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		*t = text(n.GetToken().Value)
+		*t = Text(n.GetToken().Value)
 		return nil
 	case *ast.NullNode:
-		return located(unmarshal, errors.New("here belongs a text"))
+		return Located(unmarshal, errors.New("here belongs a text"))
 	}
 	return unmarshal((*string)(t))
 }
 
-// unmarshalText reads a value that has a form as text.
-func unmarshalText(unmarshal func(any) error, into encoding.TextUnmarshaler) error {
-	var t text
+// UnmarshalText reads a value that has a form as text.
+func UnmarshalText(unmarshal func(any) error, into encoding.TextUnmarshaler) error {
+	var t Text
 	if err := unmarshal(&t); err != nil {
 		return err
 	}
-	return located(unmarshal, into.UnmarshalText([]byte(t)))
+	return Located(unmarshal, into.UnmarshalText([]byte(t)))
 }
 
-// list is a list that may be written without brackets where it has one element.
-type list[T any] []T
+// List is a list that may be written without brackets where it has one element.
+type List[T any] []T
 
 // UnmarshalYAML reads it from a rule file.
-func (l *list[T]) UnmarshalYAML(unmarshal func(any) error) error {
+func (l *List[T]) UnmarshalYAML(unmarshal func(any) error) error {
 	var node ast.Node
 	if err := unmarshal(&node); err != nil {
 		return err
@@ -131,8 +133,8 @@ func (l *list[T]) UnmarshalYAML(unmarshal func(any) error) error {
 	return unmarshal(&(*l)[0])
 }
 
-// unmarshalStruct reads the fields of a struct. Numbers that have to be whole must be so: the parser would cut them off.
-func unmarshalStruct(unmarshal func(any) error, into any) error {
+// UnmarshalStruct reads the fields of a struct. Numbers that have to be whole must be so: the parser would cut them off.
+func UnmarshalStruct(unmarshal func(any) error, into any) error {
 	if err := unmarshal(into); err != nil {
 		return err
 	}
