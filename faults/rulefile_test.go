@@ -378,7 +378,7 @@ func randomCondition(random *rand.Rand) Condition {
 	some := time.Duration(1 + random.Int64N(1e10))
 	c := []Condition{
 		Latency(randomSpread(random)), Bandwidth(1 + random.IntN(1e9)), SharedBandwidth(1 + random.IntN(1e9)),
-		Loss(random.Float64()), Slice(1+random.IntN(100), random.IntN(100), some), Limit(random.IntN(100)), Blackhole(some),
+		Loss(random.Float64()), Slice(1+random.IntN(100), random.IntN(100), some), Limit(random.Int64N(1e12)), Blackhole(some),
 		Blackhole(0), SlowClose(some), Reset(some), Reset(0), Down(), Flapping(some, some+1), Refuse(), NeverAnswer(),
 		SlowAccept(some),
 	}[random.IntN(16)]

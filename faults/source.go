@@ -63,7 +63,7 @@ func typeText(t reflect.Type) string {
 		return "a number from 0 to 65535"
 	case reflect.Uint64:
 		return "a number from 0 to 18446744073709551615"
-	case reflect.Int, reflect.Float64:
+	case reflect.Int, reflect.Int64, reflect.Float64:
 		return "a number"
 	case reflect.Bool:
 		return "true or false"
