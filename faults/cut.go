@@ -41,7 +41,7 @@ func (c cut) String() string {
 func (c cut) endsStream() bool { return c.For == 0 || c.Then != "" }
 
 // takesAway: who gets the rest of a packet must not get it twice.
-func (c cut) takesAway() bool { return true }
+func (cut) takesAway() {}
 
 func (c cut) apply(p *passage) (bool, error) {
 	n := c.At.bytes(p.size)

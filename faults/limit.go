@@ -6,8 +6,8 @@ import (
 	"math/rand/v2"
 )
 
-// Limit lets a number of bytes pass in each direction of each connection and then ends the connection with FIN. Where it takes the place of another
-// Limit, what that one has let pass counts.
+// Limit lets a number of bytes pass in each direction of each connection, and then ends the connection with FIN. Where it
+// takes the place of another Limit, what that one has let pass counts.
 func Limit(bytes int64) Condition { return Condition{kind: limit{bytes}} }
 
 type limit struct {

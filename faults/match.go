@@ -170,15 +170,16 @@ type sight struct {
 	connection int
 	client     string        // identifier of the connection's client; "" as long as it is unknown
 	began      time.Time     // when the proxy was made
-	at         time.Duration // when it came, since then; 0 for now
+	past       bool          // it came at some time; otherwise it comes now
+	at         time.Duration // that time, since the beginning
 }
 
 // since is when the packet came, since the proxy was made.
 func (s *sight) since() time.Duration {
-	if s.at == 0 {
-		return time.Since(s.began)
+	if s.past {
+		return s.at
 	}
-	return s.at
+	return time.Since(s.began)
 }
 
 // fits says whether the packet fits, Nth, From and WithProbability left aside.
@@ -255,7 +256,8 @@ func (w *window) contains(t time.Duration) bool {
 }
 
 // Select picks from a record the packets that fit, Nth and From included. It looks at the device's side of the proxy:
-// at what the device really sent, and at what it really got. Chance has no say there.
+// at what the device really sent, and at what it really got. Chance has no say there, and During counts from where the
+// record begins, for it does not say when the proxy was made.
 func (m Match) Select(events []timeline.Event) []timeline.Event {
 	var selected []timeline.Event
 	clients := map[int]string{}
@@ -275,7 +277,7 @@ func (m Match) Select(events []timeline.Event) []timeline.Event {
 		if e.Point != m.form.To.atDevice() {
 			continue
 		}
-		s := sight{direction: m.form.To, connection: e.Conn, client: clients[e.Conn], at: e.At}
+		s := sight{direction: m.form.To, connection: e.Conn, client: clients[e.Conn], past: true, at: e.At}
 		s.readRecorded(e.Packet)
 		if !m.fits(&s) {
 			continue

@@ -129,7 +129,7 @@ func TestMatch(t *testing.T) {
 		} {
 			var got []string
 			for _, name := range slices.Sorted(maps.Keys(matched)) {
-				s := sight{direction: DeviceToBroker, connection: 3, client: "dut-1", at: 2 * time.Second}
+				s := sight{direction: DeviceToBroker, connection: 3, client: "dut-1", past: true, at: 2 * time.Second}
 				see(&s, unhex(t, matched[name].hex), matched[name].version)
 				if test.match.fits(&s) {
 					got = append(got, name)
@@ -290,6 +290,37 @@ func TestSelect(t *testing.T) {
 		}
 		if !slices.Equal(got, test.want) {
 			t.Errorf("%s selects %v, want %v", test.match, got, test.want)
+		}
+	}
+}
+
+// A packet at the very beginning of a record came then, and not now.
+func TestSelectDuring(t *testing.T) {
+	t.Parallel()
+	var events []timeline.Event
+	for seq, at := range []time.Duration{0, time.Second, 2 * time.Second} {
+		events = append(events, timeline.Event{Seq: seq, At: at, Kind: timeline.KindPacket, Point: timeline.LeftDevice,
+			Packet: &timeline.Packet{Type: "PINGREQ"}})
+	}
+	if got := FromDevice().During(0, time.Second+1).Select(events); len(got) != 2 || got[0].Seq != 0 {
+		t.Errorf("selects %v, want the first two", got)
+	}
+}
+
+// A code is found in a record without the packets' bytes, too, and so is that there is none.
+func TestCodeWithoutBytes(t *testing.T) {
+	t.Parallel()
+	for name, packet := range matched {
+		raw := unhex(t, packet.hex)
+		var whole, recorded reading
+		whole.read(raw, len(raw), packet.version, nil)
+		p := Decode(raw, packet.version)
+		if p.Error != "" {
+			continue
+		}
+		p.Raw = nil
+		if recorded.readRecorded(p); recorded.hasCode != whole.hasCode || recorded.code != whole.code {
+			t.Errorf("%s: code %d, %t, want %d, %t", name, recorded.code, recorded.hasCode, whole.code, whole.hasCode)
 		}
 	}
 }

@@ -359,7 +359,7 @@ func randomRule(random *rand.Rand) Rule {
 		Rewrite(NewDUP(flag()), NewRetain(flag()), NewTopic(randomText(random)), NewPayload(randomText(random))),
 		Rewrite(NewCode(byte(random.Uint32())), NewSessionPresent(flag()), NewFlags(byte(random.IntN(16)))),
 		Rewrite(NewBytes("40 02 {id}")), CorruptAnywhere(), Corrupt(random.IntN(100)-50, byte(1+random.IntN(255))),
-		Forge(DeviceToBroker, "PUBACK"), Answer("PUBREC 7 0x87"), Answer(RawPacket([]byte{0xe0, 0})),
+		Forge(DeviceToBroker, "PUBACK"), Answer("PUBREC 7 0x87"), Answer("e0 00"),
 		Split(1+random.IntN(9), time.Duration(random.Int64N(1e10))), Slow(time.Second), Glue(1 + random.IntN(9)),
 		Cut(place, endings[random.IntN(4)]), Pause(place, time.Second, endings[random.IntN(3)]), Pause(place, time.Second, ""),
 	}

@@ -14,18 +14,6 @@ import (
 // "DISCONNECT 0x8b".
 type Template string
 
-// MustPacket is for templates that are written in Go: it panics where the text is not one.
-func MustPacket(text string) Template {
-	t := Template(text)
-	if err := t.check(); err != nil {
-		panic("faults: " + err.Error())
-	}
-	return t
-}
-
-// RawPacket is a template of these bytes.
-func RawPacket(data []byte) Template { return Template(hex.EncodeToString(data)) }
-
 // UnmarshalYAML reads it from a rule file.
 func (t *Template) UnmarshalYAML(unmarshal func(any) error) error {
 	var written text
