@@ -93,19 +93,19 @@ func (p Place) MarshalJSON() ([]byte, error) {
 
 // UnmarshalYAML reads what MarshalJSON writes.
 func (p *Place) UnmarshalYAML(unmarshal func(any) error) error {
-	var word text
-	if err := unmarshal(&word); err != nil {
+	var written word
+	if err := unmarshal(&written); err != nil {
 		return err
 	}
-	switch word {
+	switch written {
 	case "before":
 		*p = Before
 	case "after":
 		*p = After
 	default:
-		n, err := strconv.Atoi(string(word))
+		n, err := strconv.Atoi(string(written))
 		if err != nil || n < -mostBytes || n > mostBytes {
-			return located(unmarshal, fmt.Errorf("place %q is none of before, after and a number of bytes, at most %d", word,
+			return located(unmarshal, fmt.Errorf("place %q is none of before, after and a number of bytes, at most %d", written,
 				mostBytes))
 		}
 		*p = AtByte(n)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mqtthil/harness/timeline"
 )
 
 // The file that shows everything says everything, and what is read from it can be written and read again.
@@ -177,6 +179,10 @@ func TestParseFileMistakes(t *testing.T) {
 		{"hexadecimal", rule("answer: 40 02 zz"), "4:13", []string{"40 02 zz", "hexadecimal"}},
 		{"no packet", rule("answer:"), "4:", []string{"packet is missing"}},
 		{"rewrite to nothing", rule("rewrite: {topic:}"), "4:", []string{"rewrite"}},
+		{"no hexadecimal", rule("rewrite: {payload: {hex: 0x}}"), "4:25", []string{`"0x"`, "hexadecimal"}},
+		{"no hex", rule("rewrite: {payload: {}}"), "4:24", []string{"hex: ff00"}},
+		{"half a byte", on("payload: {hex: 123}"), "2:", []string{`"123"`, "odd length"}},
+		{"a time in bytes", rule("delay: {by: {hex: 3573}}"), "4:", []string{"text"}},
 		{"delay alone", rule("delay"), "4:5", []string{"more belongs to it", "by"}},
 		{"delay by nothing", rule("delay:"), "4:5", []string{"more belongs to it", "by"}},
 		{"latency alone", "link: [latency]\n", "1:8", []string{"more belongs to it", "by"}},
@@ -302,7 +308,30 @@ func TestRulesAndConditionsRoundTrip(t *testing.T) {
 	}
 }
 
-// randomText may be anything that JSON can hold.
+// A text need not be one: bytes that are no UTF-8 survive, in rules and in the record's replay.
+func TestTextsThatAreNone(t *testing.T) {
+	t.Parallel()
+	const bytes = "\xff\x00"
+	rule := On(FromDevice(PUBLISH).WithTopic(bytes).WithPayload(bytes).WithPropertyValue("content-type", bytes),
+		Rewrite(NewPayload(bytes), NewTopic("\xc3(")))
+	written, err := json.Marshal(rule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := ParseRule(written)
+	if err != nil {
+		t.Fatalf("%s: %v", written, err)
+	}
+	if !reflect.DeepEqual(read, rule) {
+		t.Errorf("%s is read as %s, want %s", written, read, rule)
+	}
+	replayed, err := Replay([]timeline.Event{{Kind: timeline.KindFault, Fault: &timeline.Fault{Do: marshalActions(rule.actions)}}})
+	if err != nil || !reflect.DeepEqual(replayed[0].actions, rule.actions) {
+		t.Errorf("replayed as %s, %v, want %s", replayed, err, rule)
+	}
+}
+
+// randomText may be anything, UTF-8 or not.
 func randomText(random *rand.Rand) string {
 	letters := []rune("abz019 /+#$*-_.:,{}[]&!%@`'\"\\|<>=?~\t\n\r\x00\x1f\x7f\u0085\u2028\ufeff\ufffdéß漢😀")
 	runes := make([]rune, random.IntN(8))
@@ -311,6 +340,9 @@ func randomText(random *rand.Rand) string {
 	}
 	if random.IntN(3) == 0 {
 		return []string{"007", "true", "null", "~", "1e3", ".nan", "0x10", "-", "---", "...", "yes", "=", "<<"}[random.IntN(13)]
+	}
+	if random.IntN(5) == 0 {
+		return string(runes) + string([]byte{byte(random.Uint32()), 0x80 + byte(random.IntN(128))})
 	}
 	return string(runes)
 }

@@ -2,10 +2,12 @@ package faults
 
 import (
 	"encoding"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"reflect"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -79,32 +81,69 @@ func isMapping(unmarshal func(any) error) bool {
 	return unmarshal(&fields) == nil && fields != nil
 }
 
-// text is a text as it is written, even where it looks like a number.
-type text string
+// word is a text as it is written, even where it looks like a number.
+type word string
 
 // UnmarshalYAML reads it from a rule file.
-func (t *text) UnmarshalYAML(unmarshal func(any) error) error {
+func (w *word) UnmarshalYAML(unmarshal func(any) error) error {
 	var node ast.Node
 	if err := unmarshal(&node); err != nil {
 		return err
 	}
 	switch n := node.(type) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
-		*t = text(n.GetToken().Value)
+		*w = word(n.GetToken().Value)
 		return nil
 	case *ast.NullNode:
 		return located(unmarshal, errors.New("here belongs a text"))
 	}
-	return unmarshal((*string)(t))
+	return unmarshal((*string)(w))
+}
+
+// text is what packets hold: a word, or any bytes, which rule files write as {hex: ff00} where they are no UTF-8.
+type text string
+
+// hexForm is a text as its bytes.
+type hexForm struct {
+	Hex *word `json:"hex"`
+}
+
+// MarshalJSON writes it as in a rule file.
+func (t text) MarshalJSON() ([]byte, error) {
+	if utf8.ValidString(string(t)) {
+		return marshal(string(t))
+	}
+	bytes := word(hex.EncodeToString([]byte(t)))
+	return marshal(hexForm{&bytes})
+}
+
+// UnmarshalYAML reads it from a rule file.
+func (t *text) UnmarshalYAML(unmarshal func(any) error) error {
+	if !isMapping(unmarshal) {
+		return unmarshal((*word)(t))
+	}
+	var form hexForm
+	if err := unmarshal(&form); err != nil {
+		return err
+	}
+	if form.Hex == nil {
+		return located(unmarshal, errors.New("here belongs a text, or its bytes, such as {hex: ff00}"))
+	}
+	bytes, err := hex.DecodeString(strings.Join(strings.Fields(string(*form.Hex)), ""))
+	if err != nil {
+		return located(unmarshal, fmt.Errorf("%q is not in hexadecimal: %w", *form.Hex, err))
+	}
+	*t = text(bytes)
+	return nil
 }
 
 // unmarshalText reads a value that has a form as text.
 func unmarshalText(unmarshal func(any) error, into encoding.TextUnmarshaler) error {
-	var t text
-	if err := unmarshal(&t); err != nil {
+	var w word
+	if err := unmarshal(&w); err != nil {
 		return err
 	}
-	return located(unmarshal, into.UnmarshalText([]byte(t)))
+	return located(unmarshal, into.UnmarshalText([]byte(w)))
 }
 
 // list is a list that may be written without brackets where it has one element.

@@ -16,7 +16,7 @@ type Template string
 
 // UnmarshalYAML reads it from a rule file.
 func (t *Template) UnmarshalYAML(unmarshal func(any) error) error {
-	var written text
+	var written word
 	if err := unmarshal(&written); err != nil {
 		return err
 	}
