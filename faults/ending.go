@@ -24,11 +24,13 @@ const (
 // UnmarshalText reads the ending's name.
 func (e *Ending) UnmarshalText(text []byte) error {
 	*e = Ending(text)
-	if !slices.Contains([]Ending{FIN, RST, HalfClose, Silence}, *e) {
+	if !e.isKnown() {
 		return fmt.Errorf("%q is none of fin, rst, half-close and silence", text)
 	}
 	return nil
 }
+
+func (e Ending) isKnown() bool { return slices.Contains([]Ending{FIN, RST, HalfClose, Silence}, e) }
 
 // UnmarshalYAML reads it from a rule file.
 func (e *Ending) UnmarshalYAML(unmarshal func(any) error) error { return unmarshalText(unmarshal, e) }

@@ -12,7 +12,7 @@ import (
 )
 
 // Match selects packets. It begins with FromDevice or ToDevice; each further method narrows it and returns a new Match,
-// so that one can be kept and refined. The zero Match selects nothing.
+// so that one can be kept and refined. The zero Match selects nothing, and makes no rule.
 type Match struct{ form matchForm }
 
 // matchForm is a Match as rule files write it. All that is set must hold.
@@ -80,7 +80,6 @@ func (m Match) WithPayload(part string) Match { m.form.Payload = text(part); ret
 // WithProperty narrows to packets of MQTT 5.0 that have the property, such as message-expiry-interval. The last will's
 // properties in a CONNECT do not count.
 func (m Match) WithProperty(name string) Match {
-	mustProperty(name)
 	m.form.Property = &propertyIs{Name: name}
 	return m
 }
@@ -88,7 +87,6 @@ func (m Match) WithProperty(name string) Match {
 // WithPropertyValue is WithProperty with a value: a decimal number, a text, binary data in hexadecimal, or the key=value of
 // a user property.
 func (m Match) WithPropertyValue(name, value string) Match {
-	mustProperty(name)
 	written := text(value)
 	m.form.Property = &propertyIs{name, &written}
 	return m
@@ -133,13 +131,6 @@ func (m Match) From(n int) Match {
 	mustCount("From", n)
 	m.form.Nth, m.form.Since = 0, n
 	return m
-}
-
-// mustProperty panics where there is no such property: the scenario would wait for it for ever.
-func mustProperty(name string) {
-	if propertyNamed(name) == 0 {
-		panic(fmt.Sprintf("faults: MQTT has no property %q", name))
-	}
 }
 
 func (m Match) span() span {
@@ -257,8 +248,12 @@ func (w *window) contains(t time.Duration) bool {
 
 // Select picks from a record the packets that fit, Nth and From included. It looks at the device's side of the proxy:
 // at what the device really sent, and at what it really got. Chance has no say there, and During counts from where the
-// record begins, for it does not say when the proxy was made.
+// record begins, for it does not say when the proxy was made. Like On, it panics where the match makes no sense.
 func (m Match) Select(events []timeline.Event) []timeline.Event {
+	if m.form.To == 0 {
+		return nil
+	}
+	must(m.form.check())
 	var selected []timeline.Event
 	clients := map[int]string{}
 	count := 0
@@ -352,7 +347,7 @@ func withOrWithout(on bool) string {
 	return "without"
 }
 
-// check finds what makes no sense in a rule file.
+// check finds what makes no sense in a span of time.
 func (w *window) check() error {
 	if w != nil && (w.From < 0 || w.To < 0 || w.To > 0 && w.To <= w.From) {
 		return fmt.Errorf("during ends before it begins: from %s to %s", w.From, w.To)
@@ -394,7 +389,7 @@ func (m *Match) UnmarshalYAML(unmarshal func(any) error) error {
 	return located(unmarshal, m.form.check())
 }
 
-// check finds what makes no sense in a rule file.
+// check finds what makes no sense in a match.
 func (f matchForm) check() error {
 	_, badPattern := glob.Match(string(f.Client), "")
 	switch {

@@ -365,9 +365,9 @@ func TestCountsBeginAtOne(t *testing.T) {
 		"From":         func() { ToDevice().From(0) },
 		"OnConnection": func() { ToDevice().OnConnection(0) },
 		"Times":        func() { On(ToDevice(), Drop()).Times(0) },
-		"Split":        func() { Split(0, 0) },
-		"Glue":         func() { Glue(0) },
-		"Reorder":      func() { Reorder(0) },
+		"Split":        func() { On(ToDevice(), Split(0, 0)) },
+		"Glue":         func() { On(ToDevice(), Glue(0)) },
+		"Reorder":      func() { On(ToDevice(), Reorder(0)) },
 	} {
 		func() {
 			defer func() {

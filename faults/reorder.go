@@ -9,7 +9,6 @@ import (
 // Reorder collects n packets that fit and hands them on in reverse order; then it collects the next n. What is
 // collected when the stream ends is handed on before its end, in the order in which it came.
 func Reorder(n int) Action {
-	mustCount("Reorder", n)
 	return reorder{Packets: n}
 }
 

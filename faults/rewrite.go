@@ -9,14 +9,11 @@ import (
 )
 
 // Rewrite changes fields of the packets. A packet that has no such field, or cannot be read, is left as it is in that
-// field. Make the changes with Field values, such as NewID(7); it panics where they make no sense.
+// field. Make the changes with Field values, such as NewID(7).
 func Rewrite(fields ...Field) Action {
 	r := rewrite{}
 	for _, set := range fields {
 		set(&r)
-	}
-	if err := r.check(); err != nil {
-		panic("faults: " + err.Error())
 	}
 	return r
 }

@@ -120,7 +120,7 @@ func TestRewriteOfNonsense(t *testing.T) {
 					t.Errorf("%s: no panic", name)
 				}
 			}()
-			Rewrite(fields...)
+			On(FromDevice(), Rewrite(fields...))
 		}()
 	}
 }

@@ -145,18 +145,6 @@ func (r *Rule) UnmarshalYAML(unmarshal func(any) error) error {
 	return located(unmarshal, r.check())
 }
 
-func (r Rule) check() error {
-	switch {
-	case r.match.form.To == 0:
-		return errors.New("on is missing: the packets that the rule is for, such as on: {to: device, type: PUBACK}")
-	case len(r.actions) == 0:
-		return errors.New("do is missing: what the rule does, such as do: [drop]")
-	case r.times < 0:
-		return errors.New("times is negative")
-	}
-	return nil
-}
-
 // actionForm is an Action as rule files write it: its name, or its name with what belongs to it.
 type actionForm struct{ Action }
 
@@ -193,13 +181,11 @@ func kindOf[T any, As any](unmarshal func(any) error) (As, error) {
 			return *new(As), err
 		}
 	}
-	if c, ok := any(v).(interface{ check() error }); ok {
-		if err := c.check(); err != nil {
-			if unmarshal != nil {
-				err = located(unmarshal, err)
-			}
-			return *new(As), err
+	if err := check(v); err != nil {
+		if unmarshal != nil {
+			err = located(unmarshal, err)
 		}
+		return *new(As), err
 	}
 	if text, _ := marshal(v); unmarshal == nil && string(text) != "{}" {
 		return *new(As), fmt.Errorf("more belongs to it, such as %s", text)

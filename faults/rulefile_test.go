@@ -190,6 +190,7 @@ func TestParseFileMistakes(t *testing.T) {
 		{"no rule", "rules:\n-\n", "2:", []string{"nothing in this place"}},
 		{"no element of link", "link: [~]\n", "1:8", []string{"nothing in this place"}},
 		{"packet that needs bytes", rule("forge: {to: device, packet: PUBLISH}"), "4:33", []string{"PUBLISH", "hexadecimal"}},
+		{"drop, then duplicate", "rules:\n- on: {to: device}\n  do: [drop, duplicate]\n", "2:3", []string{`behind "drop"`, `"duplicate"`}},
 		{"forge to nowhere", rule("forge: {packet: PUBACK}"), "4:", []string{"forge needs to"}},
 		{"cut without an end", rule("cut: {at: before}"), "4:", []string{"cut needs with"}},
 		{"cut by magic", rule("cut: {with: magic}"), "4:17", []string{`"magic"`, "half-close"}},
@@ -242,7 +243,7 @@ func TestParseFileTakesTextsAsWritten(t *testing.T) {
 	t.Parallel()
 	f, err := ParseFile([]byte(`rules:
 - on: {to: device, topic: 007, payload: 1e3, client: 0x10, property: {name: user-property, value: 1.50}}
-  do: [answer: 0700, rewrite: {topic: true, payload: 010}]
+  do: [rewrite: {topic: true, payload: 010}, answer: 0700]
 - on: &puback {to: device, type: puback}
   do: &drop [drop]
 - on: *puback
@@ -255,7 +256,7 @@ func TestParseFileTakesTextsAsWritten(t *testing.T) {
 	}
 	want := []string{
 		"on every packet 007 with payload \"1e3\" with user-property 1.50 to the device of client 0x10: " +
-			"answer with 0700, rewrite topic to \"true\", payload to \"010\"",
+			"rewrite topic to \"true\", payload to \"010\", answer with 0700",
 		"on every PUBACK to the device: drop", "on every PUBACK to the device: drop", "on 2nd PUBACK to the device: drop",
 	}
 	if got := f.texts(); !slices.Equal(got, want) {
@@ -398,6 +399,9 @@ func randomRule(random *rand.Rand) Rule {
 	var does []Action
 	for range 1 + random.IntN(4) {
 		does = append(does, all[random.IntN(len(all))])
+		if takesAway(does[len(does)-1]) {
+			break
+		}
 	}
 	r := On(m, does...)
 	if flag() {

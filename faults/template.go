@@ -30,7 +30,7 @@ func (t Template) check() error {
 }
 
 func (t Template) bytes(id uint16) []byte {
-	data, _ := t.encode(id) // check has found errors already
+	data, _ := t.encode(id) // On and rule files have found errors already
 	return data
 }
 
