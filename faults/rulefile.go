@@ -16,11 +16,12 @@ import (
 // File is what a rule file holds, in YAML or JSON. Conditions and rules are in force in this order.
 type File struct {
 	Seed  *uint64     `json:"seed,omitempty"`
-	Link  []Condition `json:"link,omitempty"`
-	Rules []Rule      `json:"rules,omitempty"`
+	Link  []Condition `json:"link,omitzero"`
+	Rules []Rule      `json:"rules,omitzero"`
 }
 
-// ParseFile reads a rule file. Its errors say line, column and what is wrong there.
+// ParseFile reads a rule file. Its errors say line, column and what is wrong there. A file that has neither rules nor link
+// is a mistake; to say that there are none, it has rules: [].
 func ParseFile(data []byte) (File, error) {
 	f := File{}
 	if err := parse(data, &f); err != nil {
@@ -28,6 +29,8 @@ func ParseFile(data []byte) (File, error) {
 	}
 	return f, nil
 }
+
+var errNothing = errors.New("there is nothing in it: a rule file has rules, or link with conditions; rules: [] for none")
 
 // fileForm is a File as it is written.
 type fileForm struct {
@@ -42,7 +45,13 @@ func (f *File) UnmarshalYAML(unmarshal func(any) error) error {
 	if err := unmarshalStruct(unmarshal, &form); err != nil {
 		return err
 	}
+	if form.Link == nil && form.Rules == nil {
+		return located(unmarshal, errNothing)
+	}
 	*f = File{Seed: form.Seed, Rules: form.Rules}
+	if form.Link != nil {
+		f.Link = []Condition{}
+	}
 	for _, l := range form.Link {
 		f.Link = append(f.Link, l...)
 	}
@@ -88,6 +97,12 @@ func ParseCondition(data []byte) (Condition, error) {
 }
 
 func parse(data []byte, into any) error {
+	var node ast.Node
+	if yaml.Unmarshal(data, &node) == nil {
+		if _, isNull := node.(*ast.NullNode); isNull {
+			return errors.New("there is nothing in it")
+		}
+	}
 	d := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
 	switch err := d.Decode(into); {
 	case errors.Is(err, io.EOF):

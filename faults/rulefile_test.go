@@ -110,7 +110,11 @@ func TestParseFileMistakes(t *testing.T) {
 	}{
 		{"empty", "", "", []string{"nothing in it"}},
 		{"only a comment", "# rules\n", "", []string{"nothing in it"}},
-		{"second document", "seed: 1\n---\nseed: 2\n", "3:", []string{"second document", "---"}},
+		{"nothing", "~", "", []string{"nothing in it"}},
+		{"nothing, as JSON", "{}", "1:1", []string{"nothing in it", "rules: []"}},
+		{"nothing but a seed", "seed: 1\n", "1:1", []string{"nothing in it"}},
+		{"no rules where they belong", "rules:\n", "1:1", []string{"nothing in it"}},
+		{"second document", "rules: []\n---\nseed: 2\n", "3:", []string{"second document", "---"}},
 		{"a list", "- drop\n", "1:", []string{"sequence", "mapping"}},
 		{"a text", "drop\n", "1:", []string{"string", "mapping"}},
 		{"not closed", "rules: [\n", "1:", []string{"]"}},
@@ -261,6 +265,24 @@ func TestParseFileTakesTextsAsWritten(t *testing.T) {
 	}
 	if got := f.texts(); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A file may say that there is nothing in it.
+func TestParseFileOfNothing(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"rules: []", "link: []", "{seed: 1, rules: []}"} {
+		f, err := ParseFile([]byte(text))
+		if err != nil || len(f.texts()) > 0 {
+			t.Errorf("%s: %q, %v", text, f.texts(), err)
+		}
+		written, err := json.Marshal(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := ParseFile(written); err != nil || !reflect.DeepEqual(again, f) {
+			t.Errorf("%s is written as %s, which is %+v, %v", text, written, again, err)
+		}
 	}
 }
 
