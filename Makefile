@@ -29,6 +29,7 @@ setup:
 lint:
 	@test -z "$$(gofmt -l .)" || { echo "gofmt would change:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
+	GOARCH=arm $(GO) vet ./... # where an int has 32 bits
 	$(GO) tool staticcheck ./...
 
 race:

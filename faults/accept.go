@@ -15,8 +15,8 @@ type refuse struct{}
 func (refuse) name() string   { return "refuse" }
 func (refuse) String() string { return "refuse connections" }
 
-// NeverAnswer accepts connections and leaves it at that: nobody reads, nobody answers, until the condition is removed or
-// the device gives up.
+// NeverAnswer accepts connections and leaves it at that: what the device sends is read and thrown away, and nobody answers,
+// until the condition is removed or the device gives up.
 func NeverAnswer() Condition { return Condition{kind: neverAnswer{}} }
 
 type neverAnswer struct{}

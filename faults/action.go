@@ -36,11 +36,11 @@ type bound interface{ bind(*Armed) Action }
 type wholesome interface{ needsWholePacket() }
 
 // taker is an action behind which no other rule gets the packet.
-type taker interface{ takesAway() bool }
+type taker interface{ takesAway() }
 
 func takesAway(a Action) bool {
-	t, ok := a.(taker)
-	return ok && t.takesAway()
+	_, ok := a.(taker)
+	return ok
 }
 
 // endsStream says whether nothing goes on in the packet's direction behind it. Actions behind one that takes the packet

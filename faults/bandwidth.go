@@ -10,13 +10,11 @@ import (
 
 // Bandwidth limits each connection, each direction for itself, to a number of bytes per second.
 func Bandwidth(bytesPerSecond int) Condition {
-	mustCount("Bandwidth", bytesPerSecond)
 	return Condition{kind: bandwidth{Rate: bytesPerSecond}}
 }
 
 // SharedBandwidth is Bandwidth for all connections together, each direction for itself.
 func SharedBandwidth(bytesPerSecond int) Condition {
-	mustCount("SharedBandwidth", bytesPerSecond)
 	return Condition{kind: bandwidth{Rate: bytesPerSecond, Shared: true}}
 }
 

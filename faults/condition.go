@@ -145,6 +145,7 @@ func (c *Condition) UnmarshalYAML(unmarshal func(any) error) error {
 	return form.Located(unmarshal, c.check())
 }
 
+// check finds what makes no sense in a condition.
 func (c Condition) check() error {
 	switch {
 	case c.kind == nil:
@@ -153,6 +154,9 @@ func (c Condition) check() error {
 		return fmt.Errorf("share %v is not between 0 and 1", *c.share)
 	case c.share != nil && c.kind == refuse{}:
 		return errors.New("share does not go with refuse, which is for all or none")
+	}
+	if err := check(c.kind); err != nil {
+		return fmt.Errorf("%s: %w", c.kind.name(), err)
 	}
 	return c.during.check()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -79,7 +80,8 @@ func TestConditions(t *testing.T) {
 			want: "100ms:1 200ms:1 300ms:1 400ms:1 500ms:1 600ms:1 700ms:1 800ms:1"},
 		{name: "bandwidth is not saved up", conditions: []Condition{Bandwidth(1000)},
 			sends: []send{{10 * second, 100}}, want: "10.05s:50 10.1s:50"},
-		{name: "bandwidth without end", conditions: []Condition{Bandwidth(1 << 62)}, sends: burst, want: "0s:100"},
+		{name: "bandwidth without end", conditions: []Condition{Bandwidth(math.MaxInt)}, sends: burst,
+			want: (100 * time.Second / math.MaxInt).String() + ":100"},
 		{name: "no loss", conditions: []Condition{Loss(0)}, sends: burst, want: "0s:100"},
 		{name: "loss of all", conditions: []Condition{Loss(1)}, sends: []send{{0, 100}, {second, 20}},
 			want: "6.2s:100 7.2s:20"},

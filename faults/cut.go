@@ -41,7 +41,7 @@ func (c cut) String() string {
 func (c cut) endsStream() bool { return c.For == 0 || c.Then != "" }
 
 // takesAway: who gets the rest of a packet must not get it twice.
-func (c cut) takesAway() bool { return true }
+func (cut) takesAway() {}
 
 func (c cut) apply(p *passage) (bool, error) {
 	n := c.At.bytes(p.size)
@@ -73,11 +73,13 @@ func (c cut) apply(p *passage) (bool, error) {
 	return false, err
 }
 
-// check finds what makes no sense in a rule file.
+// check finds what makes no sense in a cut.
 func (c cut) check() error {
 	switch {
 	case c.With == "":
 		return errors.New("cut needs with: fin, rst, half-close or silence")
+	case !c.With.isKnown() || c.Then != "" && !c.Then.isKnown():
+		return fmt.Errorf("with %q, then %q: there are fin, rst, half-close and silence", c.With, c.Then)
 	case c.For < 0:
 		return errors.New("a silence cannot last for less than nothing")
 	case (c.For != 0 || c.Then != "") && c.With != Silence:

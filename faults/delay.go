@@ -72,7 +72,7 @@ func (s *Spread) unmarshal(unmarshal func(any) error) error {
 	return unmarshal(s)
 }
 
-// check finds what makes no sense in a rule file.
+// check finds what makes no sense in a spread.
 func (s Spread) check() error {
 	switch {
 	case s.By < 0 || s.Jitter < 0:

@@ -8,4 +8,4 @@ type drop struct{}
 func (drop) verb() string                 { return "drop" }
 func (drop) String() string               { return "drop" }
 func (drop) apply(*passage) (bool, error) { return false, nil }
-func (drop) takesAway() bool              { return true }
+func (drop) takesAway()                   {}

@@ -26,11 +26,13 @@ const (
 // UnmarshalText reads the ending's name.
 func (e *Ending) UnmarshalText(text []byte) error {
 	*e = Ending(text)
-	if !slices.Contains([]Ending{FIN, RST, HalfClose, Silence}, *e) {
+	if !e.isKnown() {
 		return fmt.Errorf("%q is none of fin, rst, half-close and silence", text)
 	}
 	return nil
 }
+
+func (e Ending) isKnown() bool { return slices.Contains([]Ending{FIN, RST, HalfClose, Silence}, e) }
 
 // UnmarshalYAML reads it from a rule file.
 func (e *Ending) UnmarshalYAML(unmarshal func(any) error) error {
@@ -97,19 +99,19 @@ func (p Place) MarshalJSON() ([]byte, error) {
 
 // UnmarshalYAML reads what MarshalJSON writes.
 func (p *Place) UnmarshalYAML(unmarshal func(any) error) error {
-	var word form.Text
-	if err := unmarshal(&word); err != nil {
+	var written form.Text
+	if err := unmarshal(&written); err != nil {
 		return err
 	}
-	switch word {
+	switch written {
 	case "before":
 		*p = Before
 	case "after":
 		*p = After
 	default:
-		n, err := strconv.Atoi(string(word))
+		n, err := strconv.Atoi(string(written))
 		if err != nil || n < -mostBytes || n > mostBytes {
-			return form.Located(unmarshal, fmt.Errorf("place %q is none of before, after and a number of bytes, at most %d", word,
+			return form.Located(unmarshal, fmt.Errorf("place %q is none of before, after and a number of bytes, at most %d", written,
 				mostBytes))
 		}
 		*p = AtByte(n)

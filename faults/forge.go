@@ -50,7 +50,7 @@ type answer struct {
 
 func (answer) verb() string     { return "answer" }
 func (a answer) String() string { return fmt.Sprintf("answer with %s", a.With) }
-func (answer) takesAway() bool  { return true }
+func (answer) takesAway()       {}
 func (a answer) check() error   { return a.With.check() }
 
 func (a answer) apply(p *passage) (bool, error) {

@@ -40,6 +40,7 @@ func (i *Imposed) Met() int {
 
 // Replace puts another condition in the place of this one, on connections that exist, too.
 func (i *Imposed) Replace(c Condition) {
+	must(c.check())
 	i.set(c)
 	i.proxy.conditionsChanged("replaced by: " + c.String())
 }

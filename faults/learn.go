@@ -13,7 +13,7 @@ func (f *flow) learn(s *sight) {
 	case CONNECT:
 		if f.direction == DeviceToBroker {
 			f.link.level.Store(uint32(s.version))
-			f.link.setClientID(s.reading.client)
+			f.link.setClientID(s.clientID)
 			f.opposite.aliasing.Store(aliasMaximum(s.properties))
 		}
 	case CONNACK:

@@ -13,22 +13,22 @@ import (
 )
 
 // Match selects packets. It begins with FromDevice or ToDevice; each further method narrows it and returns a new Match,
-// so that one can be kept and refined. The zero Match selects nothing.
+// so that one can be kept and refined. The zero Match selects nothing, and makes no rule.
 type Match struct{ form matchForm }
 
 // matchForm is a Match as rule files write it. All that is set must hold.
 type matchForm struct {
 	To          Direction             `json:"to"`
 	Types       form.List[PacketType] `json:"type,omitempty"` // empty for every type
-	Topic       form.Text             `json:"topic,omitempty"`
+	Topic       text                  `json:"topic,omitempty"`
 	ID          *uint16               `json:"id,omitempty"`
 	QoS         *byte                 `json:"qos,omitempty"`
 	DUP         *bool                 `json:"dup,omitempty"`
 	Retain      *bool                 `json:"retain,omitempty"`
-	Payload     form.Text             `json:"payload,omitempty"`
+	Payload     text                  `json:"payload,omitempty"`
 	Property    *propertyIs           `json:"property,omitempty"`
 	Code        *byte                 `json:"code,omitempty"`
-	Client      form.Text             `json:"client,omitempty"`
+	Client      text                  `json:"client,omitempty"`
 	Connection  int                   `json:"connection,omitempty"` // 0 for every connection
 	During      *window               `json:"during,omitempty"`
 	Probability *float64              `json:"probability,omitempty"`
@@ -38,8 +38,8 @@ type matchForm struct {
 
 // propertyIs demands a property of MQTT 5.0, whatever its value is where Value is nil.
 type propertyIs struct {
-	Name  string     `json:"name"`
-	Value *form.Text `json:"value,omitempty"`
+	Name  string `json:"name"`
+	Value *text  `json:"value,omitempty"`
 }
 
 // window is a span of time since the proxy was made; it has no end where To is 0.
@@ -60,7 +60,7 @@ func ToDevice(types ...PacketType) Match {
 
 // WithTopic narrows to PUBLISH whose topic the filter fits, wildcards included, and to SUBSCRIBE and UNSUBSCRIBE with this
 // very filter among theirs. The topic of a PUBLISH with a topic alias alone is the one that the alias stands for.
-func (m Match) WithTopic(filter string) Match { m.form.Topic = form.Text(filter); return m }
+func (m Match) WithTopic(filter string) Match { m.form.Topic = text(filter); return m }
 
 // WithID narrows to packets with this packet identifier.
 func (m Match) WithID(id uint16) Match { m.form.ID = &id; return m }
@@ -76,12 +76,11 @@ func (m Match) WithRetain(retain bool) Match { m.form.Retain = &retain; return m
 
 // WithPayload narrows to PUBLISH whose payload contains the text. Of a packet larger than a MiB, and of one in a record,
 // only the beginning is looked at.
-func (m Match) WithPayload(part string) Match { m.form.Payload = form.Text(part); return m }
+func (m Match) WithPayload(part string) Match { m.form.Payload = text(part); return m }
 
 // WithProperty narrows to packets of MQTT 5.0 that have the property, such as message-expiry-interval. The last will's
 // properties in a CONNECT do not count.
 func (m Match) WithProperty(name string) Match {
-	mustProperty(name)
 	m.form.Property = &propertyIs{Name: name}
 	return m
 }
@@ -89,8 +88,7 @@ func (m Match) WithProperty(name string) Match {
 // WithPropertyValue is WithProperty with a value: a decimal number, a text, binary data in hexadecimal, or the key=value of
 // a user property.
 func (m Match) WithPropertyValue(name, value string) Match {
-	mustProperty(name)
-	written := form.Text(value)
+	written := text(value)
 	m.form.Property = &propertyIs{name, &written}
 	return m
 }
@@ -101,7 +99,7 @@ func (m Match) WithCode(code byte) Match { m.form.Code = &code; return m }
 
 // OfClient narrows to connections whose client identifier fits the pattern, in which * stands for any text without a
 // slash. It is the one that the broker has assigned where CONNECT has none.
-func (m Match) OfClient(pattern string) Match { m.form.Client = form.Text(pattern); return m }
+func (m Match) OfClient(pattern string) Match { m.form.Client = text(pattern); return m }
 
 // OnConnection narrows to one connection through the proxy, counted from 1.
 func (m Match) OnConnection(number int) Match {
@@ -136,13 +134,6 @@ func (m Match) From(n int) Match {
 	return m
 }
 
-// mustProperty panics where there is no such property: the scenario would wait for it for ever.
-func mustProperty(name string) {
-	if propertyNamed(name) == 0 {
-		panic(fmt.Sprintf("faults: MQTT has no property %q", name))
-	}
-}
-
 func (m Match) span() span {
 	switch f := m.form; {
 	case f.Nth > 0:
@@ -171,15 +162,16 @@ type sight struct {
 	connection int
 	client     string        // identifier of the connection's client; "" as long as it is unknown
 	began      time.Time     // when the proxy was made
-	at         time.Duration // when it came, since then; 0 for now
+	past       bool          // it came at some time; otherwise it comes now
+	at         time.Duration // that time, since the beginning
 }
 
 // since is when the packet came, since the proxy was made.
 func (s *sight) since() time.Duration {
-	if s.at == 0 {
-		return time.Since(s.began)
+	if s.past {
+		return s.at
 	}
-	return s.at
+	return time.Since(s.began)
 }
 
 // fits says whether the packet fits, Nth, From and WithProbability left aside.
@@ -256,8 +248,13 @@ func (w *window) contains(t time.Duration) bool {
 }
 
 // Select picks from a record the packets that fit, Nth and From included. It looks at the device's side of the proxy:
-// at what the device really sent, and at what it really got. Chance has no say there.
+// at what the device really sent, and at what it really got. Chance has no say there, and During counts from where the
+// record begins, for it does not say when the proxy was made. Like On, it panics where the match makes no sense.
 func (m Match) Select(events []timeline.Event) []timeline.Event {
+	if m.form.To == 0 {
+		return nil
+	}
+	must(m.form.check())
 	var selected []timeline.Event
 	clients := map[int]string{}
 	count := 0
@@ -276,7 +273,7 @@ func (m Match) Select(events []timeline.Event) []timeline.Event {
 		if e.Point != m.form.To.atDevice() {
 			continue
 		}
-		s := sight{direction: m.form.To, connection: e.Conn, client: clients[e.Conn], at: e.At}
+		s := sight{direction: m.form.To, connection: e.Conn, client: clients[e.Conn], past: true, at: e.At}
 		s.readRecorded(e.Packet)
 		if !m.fits(&s) {
 			continue
@@ -351,7 +348,7 @@ func withOrWithout(on bool) string {
 	return "without"
 }
 
-// check finds what makes no sense in a rule file.
+// check finds what makes no sense in a span of time.
 func (w *window) check() error {
 	if w != nil && (w.From < 0 || w.To < 0 || w.To > 0 && w.To <= w.From) {
 		return fmt.Errorf("during ends before it begins: from %s to %s", w.From, w.To)
@@ -393,7 +390,7 @@ func (m *Match) UnmarshalYAML(unmarshal func(any) error) error {
 	return form.Located(unmarshal, m.form.check())
 }
 
-// check finds what makes no sense in a rule file.
+// check finds what makes no sense in a match.
 func (f matchForm) check() error {
 	_, badPattern := glob.Match(string(f.Client), "")
 	switch {

@@ -129,7 +129,7 @@ func TestMatch(t *testing.T) {
 		} {
 			var got []string
 			for _, name := range slices.Sorted(maps.Keys(matched)) {
-				s := sight{direction: DeviceToBroker, connection: 3, client: "dut-1", at: 2 * time.Second}
+				s := sight{direction: DeviceToBroker, connection: 3, client: "dut-1", past: true, at: 2 * time.Second}
 				see(&s, unhex(t, matched[name].hex), matched[name].version)
 				if test.match.fits(&s) {
 					got = append(got, name)
@@ -294,6 +294,37 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+// A packet at the very beginning of a record came then, and not now.
+func TestSelectDuring(t *testing.T) {
+	t.Parallel()
+	var events []timeline.Event
+	for seq, at := range []time.Duration{0, time.Second, 2 * time.Second} {
+		events = append(events, timeline.Event{Seq: seq, At: at, Kind: timeline.KindPacket, Point: timeline.LeftDevice,
+			Packet: &timeline.Packet{Type: "PINGREQ"}})
+	}
+	if got := FromDevice().During(0, time.Second+1).Select(events); len(got) != 2 || got[0].Seq != 0 {
+		t.Errorf("selects %v, want the first two", got)
+	}
+}
+
+// A code is found in a record without the packets' bytes, too, and so is that there is none.
+func TestCodeWithoutBytes(t *testing.T) {
+	t.Parallel()
+	for name, packet := range matched {
+		raw := unhex(t, packet.hex)
+		var whole, recorded reading
+		whole.read(raw, len(raw), packet.version, nil)
+		p := Decode(raw, packet.version)
+		if p.Error != "" {
+			continue
+		}
+		p.Raw = nil
+		if recorded.readRecorded(p); recorded.hasCode != whole.hasCode || recorded.code != whole.code {
+			t.Errorf("%s: code %d, %t, want %d, %t", name, recorded.code, recorded.hasCode, whole.code, whole.hasCode)
+		}
+	}
+}
+
 func TestOrdinal(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]string{1: "1st", 2: "2nd", 3: "3rd", 4: "4th", 10: "10th", 11: "11th", 12: "12th",
@@ -334,9 +365,9 @@ func TestCountsBeginAtOne(t *testing.T) {
 		"From":         func() { ToDevice().From(0) },
 		"OnConnection": func() { ToDevice().OnConnection(0) },
 		"Times":        func() { On(ToDevice(), Drop()).Times(0) },
-		"Split":        func() { Split(0, 0) },
-		"Glue":         func() { Glue(0) },
-		"Reorder":      func() { Reorder(0) },
+		"Split":        func() { On(ToDevice(), Split(0, 0)) },
+		"Glue":         func() { On(ToDevice(), Glue(0)) },
+		"Reorder":      func() { On(ToDevice(), Reorder(0)) },
 	} {
 		func() {
 			defer func() {

@@ -4,9 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
-	"slices"
-
-	"mqtthil/faults/internal/form"
 )
 
 // property is one property of an MQTT 5.0 packet. Its value is number or text, and a user property has a key beside it.
@@ -138,8 +135,11 @@ func bigEndian(b []byte) (n uint32) {
 }
 
 // hasProperty says whether there is a property of that identifier with that value; any value will do where it is nil.
-func hasProperty(raw []byte, id byte, value *form.Text) bool {
-	return slices.ContainsFunc(slices.Collect(eachProperty(raw)), func(p property) bool {
-		return p.id == id && (value == nil || p.value() == string(*value))
-	})
+func hasProperty(raw []byte, id byte, value *text) bool {
+	for p := range eachProperty(raw) {
+		if p.id == id && (value == nil || p.value() == string(*value)) {
+			return true
+		}
+	}
+	return false
 }

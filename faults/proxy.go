@@ -126,8 +126,10 @@ func (p *Proxy) Rules() []*Armed {
 	return p.rules.all()
 }
 
-// Impose imposes a condition, on connections that exist, too.
+// Impose imposes a condition, on connections that exist, too. It panics where the condition makes no sense, as a bandwidth
+// of 0 does.
 func (p *Proxy) Impose(c Condition) *Imposed {
+	must(c.check())
 	i := &Imposed{proxy: p}
 	i.set(c)
 	p.mu.Lock()
@@ -513,6 +515,9 @@ func (p *Proxy) disconnect(what string, how Ending, links []*link) {
 // returns how many those are.
 func (p *Proxy) Forge(to Direction, packet Template) (int, error) {
 	data, err := packet.encode(0)
+	if err == nil && to != DeviceToBroker && to != BrokerToDevice {
+		err = errors.New("forge in which direction?")
+	}
 	if err != nil {
 		return 0, err
 	}

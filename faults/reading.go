@@ -30,7 +30,7 @@ type reading struct {
 	properties []byte
 	payloadAt  int // behind the last byte of the variable header
 	filters    []timeline.Filter
-	client     string // of a CONNECT
+	clientID   string // of a CONNECT
 }
 
 func (r *reading) qos() byte    { return r.flags >> 1 & 3 }
@@ -111,7 +111,7 @@ func (r *reading) connect(w *walk) {
 	}
 	w.skip(3)
 	r.readProperties(w)
-	r.client = view(w.text())
+	r.clientID = view(w.text())
 }
 
 func (r *reading) readID(w *walk) {
@@ -171,7 +171,8 @@ func (r *reading) readRecorded(p *timeline.Packet) {
 	if len(p.Raw) > 0 {
 		r.read(p.Raw, p.Length, p.Version, nil)
 	} else {
-		*r = reading{size: p.Length, flags: p.Flags}
+		*r = reading{size: p.Length, kind: typeNamed(p.Type), flags: p.Flags, version: p.Version}
+		r.code, r.hasCode = r.recordedCode(p)
 	}
 	r.kind = typeNamed(p.Type)
 	if r.kind == PUBLISH {
@@ -185,8 +186,25 @@ func (r *reading) readRecorded(p *timeline.Packet) {
 		r.code, r.hasCode = p.Code, true
 	}
 	if p.Connect != nil {
-		r.client, r.version = p.Connect.ClientID, p.Connect.Version
+		r.clientID, r.version = p.Connect.ClientID, p.Connect.Version
 	}
+}
+
+// recordedCode is the code of a packet whose bytes the record has not kept. Where it is 0, it may also have been left out.
+func (r *reading) recordedCode(p *timeline.Packet) (code byte, has bool) {
+	switch {
+	case p.Error != "":
+		return 0, false
+	case r.kind == CONNACK:
+		return p.Code, true
+	case len(p.Codes) > 0:
+		return p.Codes[0], true
+	case r.kind >= PUBACK && r.kind <= PUBCOMP:
+		return p.Code, r.version == version5 && r.size > 4
+	case r.kind == DISCONNECT || r.kind == AUTH:
+		return p.Code, r.version == version5 && r.size > 2
+	}
+	return 0, false
 }
 
 func flag(on bool, bit byte) byte {

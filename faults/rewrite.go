@@ -6,19 +6,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"mqtthil/faults/internal/form"
 )
 
 // Rewrite changes fields of the packets. A packet that has no such field, or cannot be read, is left as it is in that
-// field. Make the changes with Field values, such as NewID(7); it panics where they make no sense.
+// field. Make the changes with Field values, such as NewID(7).
 func Rewrite(fields ...Field) Action {
 	r := rewrite{}
 	for _, set := range fields {
 		set(&r)
-	}
-	if err := r.check(); err != nil {
-		panic("faults: " + err.Error())
 	}
 	return r
 }
@@ -39,10 +34,10 @@ func NewDUP(on bool) Field { return func(r *rewrite) { r.DUP = &on } }
 func NewRetain(on bool) Field { return func(r *rewrite) { r.Retain = &on } }
 
 // NewTopic changes the topic of a PUBLISH.
-func NewTopic(topic string) Field { return func(r *rewrite) { r.Topic = (*form.Text)(&topic) } }
+func NewTopic(topic string) Field { return func(r *rewrite) { r.Topic = (*text)(&topic) } }
 
 // NewPayload changes the payload of a PUBLISH.
-func NewPayload(payload string) Field { return func(r *rewrite) { r.Payload = (*form.Text)(&payload) } }
+func NewPayload(payload string) Field { return func(r *rewrite) { r.Payload = (*text)(&payload) } }
 
 // NewCode changes the return or reason code: of CONNACK, of the first topic filter in SUBACK and UNSUBACK, and in 5.0 of
 // all other packets that may have one.
@@ -58,16 +53,16 @@ func NewFlags(flags byte) Field { return func(r *rewrite) { r.Flags = &flags } }
 func NewBytes(packet Template) Field { return func(r *rewrite) { r.Bytes = packet } }
 
 type rewrite struct {
-	ID             *uint16    `json:"id,omitempty"`
-	QoS            *byte      `json:"qos,omitempty"`
-	DUP            *bool      `json:"dup,omitempty"`
-	Retain         *bool      `json:"retain,omitempty"`
-	Topic          *form.Text `json:"topic,omitempty"`
-	Payload        *form.Text `json:"payload,omitempty"`
-	Code           *byte      `json:"code,omitempty"`
-	SessionPresent *bool      `json:"session-present,omitempty"`
-	Flags          *byte      `json:"flags,omitempty"`
-	Bytes          Template   `json:"bytes,omitempty"`
+	ID             *uint16  `json:"id,omitempty"`
+	QoS            *byte    `json:"qos,omitempty"`
+	DUP            *bool    `json:"dup,omitempty"`
+	Retain         *bool    `json:"retain,omitempty"`
+	Topic          *text    `json:"topic,omitempty"`
+	Payload        *text    `json:"payload,omitempty"`
+	Code           *byte    `json:"code,omitempty"`
+	SessionPresent *bool    `json:"session-present,omitempty"`
+	Flags          *byte    `json:"flags,omitempty"`
+	Bytes          Template `json:"bytes,omitempty"`
 }
 
 func (rewrite) verb() string      { return "rewrite" }

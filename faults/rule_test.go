@@ -1,7 +1,11 @@
 package faults
 
 import (
+	"errors"
+	"fmt"
+	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,5 +116,70 @@ func TestRulesComeAndGo(t *testing.T) {
 	}
 	if !slices.Equal(faults, want) {
 		t.Errorf("recorded %+v, want %+v", faults, want)
+	}
+}
+
+// What makes no sense in a rule file makes none in Go, either.
+func TestNonsense(t *testing.T) {
+	t.Parallel()
+	on := func(m Match) func() error { return func() error { On(m, Drop()); return nil } }
+	do := func(actions ...Action) func() error { return func() error { On(ToDevice(), actions...); return nil } }
+	condition := func(c Condition) func() error { return c.check }
+	for name, test := range map[string]struct {
+		build func() error // panics or fails
+		want  string
+	}{
+		"match of nothing":         {on(Match{}), "on is missing"},
+		"client":                   {on(FromDevice().OfClient("[")), `client "[" is no pattern`},
+		"QoS":                      {on(FromDevice().WithQoS(3)), "qos 3"},
+		"property":                 {on(FromDevice().WithProperty("colour")), `no property "colour"`},
+		"value of a property":      {on(FromDevice().WithPropertyValue("colour", "red")), `no property "colour"`},
+		"during":                   {on(FromDevice().During(5*time.Second, 2*time.Second)), "during ends before it begins"},
+		"probability":              {on(FromDevice().WithProbability(2)), "probability 2"},
+		"Select":                   {func() error { FromDevice().WithQoS(3).Select(nil); return nil }, "qos 3"},
+		"no action":                {do(), "do is missing"},
+		"nil action":               {do(nil), "action is nil"},
+		"answer":                   {do(Answer("PUBAK {id}")), `answer: packet "PUBAK {id}" is neither`},
+		"answer of nothing":        {do(Answer("")), "packet is missing"},
+		"forge to nowhere":         {do(Forge(0, "PUBACK")), "forge needs to"},
+		"rewrite":                  {do(Rewrite(NewBytes("4x"))), "hexadecimal"},
+		"delay":                    {do(Delay(-1)), "negative"},
+		"distribution":             {do(DelayBy(Spread{By: 1, Distribution: "even"})), `"even"`},
+		"cut without an end":       {do(Cut(Before, "")), "cut needs with"},
+		"cut by magic":             {do(Cut(Before, "magic")), `"magic"`},
+		"pause, then silence":      {do(Pause(Before, time.Second, Silence)), "cannot be silence"},
+		"pause, then magic":        {do(Pause(Before, time.Second, "magic")), `"magic"`},
+		"pause of nothing":         {do(Pause(Before, 0, FIN)), "then needs for"},
+		"behind drop":              {do(Delay(1), Drop(), Duplicate()), `behind "drop", such as "duplicate"`},
+		"behind answer":            {do(Answer("PUBACK"), Drop()), `behind "answer with PUBACK"`},
+		"behind pause":             {do(Pause(After, time.Second, ""), Duplicate()), `such as "duplicate"`},
+		"condition of nothing":     {condition(Condition{}), "condition is missing"},
+		"condition that is over":   {condition(Down().During(5*time.Second, 2*time.Second)), "during"},
+		"share":                    {condition(Down().ForShare(math.NaN())), "share NaN"},
+		"loss":                     {condition(Loss(2)), "loss 2"},
+		"swallow, then half-close": {condition(Swallow(time.Second, HalfClose)), "then half-close"},
+		"swallow without then":     {condition(Swallow(time.Second, "")), "after needs then"},
+		"latency":                  {condition(Latency(Spread{By: -1})), "negative"},
+		"bandwidth":                {condition(Bandwidth(0)), "rate"},
+		"shared bandwidth":         {condition(SharedBandwidth(-1)), "rate"},
+		"slice":                    {condition(Slice(0, 0, 0)), "slice needs a size"},
+		"limit":                    {condition(Limit(-1)), "limit"},
+		"black hole":               {condition(Blackhole(-1)), "negative"},
+		"slow close":               {condition(SlowClose(-1)), "negative"},
+		"slow accept":              {condition(SlowAccept(-1)), "negative"},
+		"reset":                    {condition(Reset(-1)), "negative"},
+		"flapping":                 {condition(Flapping(1, 0)), "two times"},
+	} {
+		err := func() (err error) {
+			defer func() {
+				if text := recover(); text != nil {
+					err = errors.New(fmt.Sprint(text))
+				}
+			}()
+			return test.build()
+		}()
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %q", name, err, test.want)
+		}
 	}
 }

@@ -11,11 +11,12 @@ import (
 // File is what a rule file holds, in YAML or JSON. Conditions and rules are in force in this order.
 type File struct {
 	Seed  *uint64     `json:"seed,omitempty"`
-	Link  []Condition `json:"link,omitempty"`
-	Rules []Rule      `json:"rules,omitempty"`
+	Link  []Condition `json:"link,omitzero"`
+	Rules []Rule      `json:"rules,omitzero"`
 }
 
-// ParseFile reads a rule file. Its errors say line, column and what is wrong there.
+// ParseFile reads a rule file. Its errors say line, column and what is wrong there. A file that has neither rules nor link
+// is a mistake; to say that there are none, it has rules: [].
 func ParseFile(data []byte) (File, error) {
 	f := File{}
 	if err := form.Parse(data, &f); err != nil {
@@ -23,6 +24,8 @@ func ParseFile(data []byte) (File, error) {
 	}
 	return f, nil
 }
+
+var errNothing = errors.New("there is nothing in it: a rule file has rules, or link with conditions; rules: [] for none")
 
 // fileForm is a File as it is written.
 type fileForm struct {
@@ -37,7 +40,13 @@ func (f *File) UnmarshalYAML(unmarshal func(any) error) error {
 	if err := form.UnmarshalStruct(unmarshal, &written); err != nil {
 		return err
 	}
+	if written.Link == nil && written.Rules == nil {
+		return form.Located(unmarshal, errNothing)
+	}
 	*f = File{Seed: written.Seed, Rules: written.Rules}
+	if written.Link != nil {
+		f.Link = []Condition{}
+	}
 	for _, l := range written.Link {
 		f.Link = append(f.Link, l...)
 	}
@@ -111,18 +120,6 @@ func (r *Rule) UnmarshalYAML(unmarshal func(any) error) error {
 	return form.Located(unmarshal, r.check())
 }
 
-func (r Rule) check() error {
-	switch {
-	case r.match.form.To == 0:
-		return errors.New("on is missing: the packets that the rule is for, such as on: {to: device, type: PUBACK}")
-	case len(r.actions) == 0:
-		return errors.New("do is missing: what the rule does, such as do: [drop]")
-	case r.times < 0:
-		return errors.New("times is negative")
-	}
-	return nil
-}
-
 // actionForm is an Action as rule files write it: its name, or its name with what belongs to it.
 type actionForm struct{ Action }
 
@@ -159,13 +156,11 @@ func kindOf[T any, As any](unmarshal func(any) error) (As, error) {
 			return *new(As), err
 		}
 	}
-	if c, ok := any(v).(interface{ check() error }); ok {
-		if err := c.check(); err != nil {
-			if unmarshal != nil {
-				err = form.Located(unmarshal, err)
-			}
-			return *new(As), err
+	if err := check(v); err != nil {
+		if unmarshal != nil {
+			err = form.Located(unmarshal, err)
 		}
+		return *new(As), err
 	}
 	if text, _ := form.Marshal(v); unmarshal == nil && string(text) != "{}" {
 		return *new(As), fmt.Errorf("more belongs to it, such as %s", text)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mqtthil/faults/internal/form"
+	"mqtthil/harness/timeline"
 )
 
 // The file that shows everything says everything, and what is read from it can be written and read again.
@@ -110,7 +111,11 @@ func TestParseFileMistakes(t *testing.T) {
 	}{
 		{"empty", "", "", []string{"nothing in it"}},
 		{"only a comment", "# rules\n", "", []string{"nothing in it"}},
-		{"second document", "seed: 1\n---\nseed: 2\n", "3:", []string{"second document", "---"}},
+		{"nothing", "~", "", []string{"nothing in it"}},
+		{"nothing, as JSON", "{}", "1:1", []string{"nothing in it", "rules: []"}},
+		{"nothing but a seed", "seed: 1\n", "1:1", []string{"nothing in it"}},
+		{"no rules where they belong", "rules:\n", "1:1", []string{"nothing in it"}},
+		{"second document", "rules: []\n---\nseed: 2\n", "3:", []string{"second document", "---"}},
 		{"a list", "- drop\n", "1:", []string{"sequence", "mapping"}},
 		{"a text", "drop\n", "1:", []string{"string", "mapping"}},
 		{"not closed", "rules: [\n", "1:", []string{"]"}},
@@ -179,6 +184,10 @@ func TestParseFileMistakes(t *testing.T) {
 		{"hexadecimal", rule("answer: 40 02 zz"), "4:13", []string{"40 02 zz", "hexadecimal"}},
 		{"no packet", rule("answer:"), "4:", []string{"packet is missing"}},
 		{"rewrite to nothing", rule("rewrite: {topic:}"), "4:", []string{"rewrite"}},
+		{"no hexadecimal", rule("rewrite: {payload: {hex: 0x}}"), "4:25", []string{`"0x"`, "hexadecimal"}},
+		{"no hex", rule("rewrite: {payload: {}}"), "4:24", []string{"hex: ff00"}},
+		{"half a byte", on("payload: {hex: 123}"), "2:", []string{`"123"`, "odd length"}},
+		{"a time in bytes", rule("delay: {by: {hex: 3573}}"), "4:", []string{"text"}},
 		{"delay alone", rule("delay"), "4:5", []string{"more belongs to it", "by"}},
 		{"delay by nothing", rule("delay:"), "4:5", []string{"more belongs to it", "by"}},
 		{"latency alone", "link: [latency]\n", "1:8", []string{"more belongs to it", "by"}},
@@ -186,6 +195,7 @@ func TestParseFileMistakes(t *testing.T) {
 		{"no rule", "rules:\n-\n", "2:", []string{"nothing in this place"}},
 		{"no element of link", "link: [~]\n", "1:8", []string{"nothing in this place"}},
 		{"packet that needs bytes", rule("forge: {to: device, packet: PUBLISH}"), "4:33", []string{"PUBLISH", "hexadecimal"}},
+		{"drop, then duplicate", "rules:\n- on: {to: device}\n  do: [drop, duplicate]\n", "2:3", []string{`behind "drop"`, `"duplicate"`}},
 		{"forge to nowhere", rule("forge: {packet: PUBACK}"), "4:", []string{"forge needs to"}},
 		{"cut without an end", rule("cut: {at: before}"), "4:", []string{"cut needs with"}},
 		{"cut by magic", rule("cut: {with: magic}"), "4:17", []string{`"magic"`, "half-close"}},
@@ -238,7 +248,7 @@ func TestParseFileTakesTextsAsWritten(t *testing.T) {
 	t.Parallel()
 	f, err := ParseFile([]byte(`rules:
 - on: {to: device, topic: 007, payload: 1e3, client: 0x10, property: {name: user-property, value: 1.50}}
-  do: [answer: 0700, rewrite: {topic: true, payload: 010}]
+  do: [rewrite: {topic: true, payload: 010}, answer: 0700]
 - on: &puback {to: device, type: puback}
   do: &drop [drop]
 - on: *puback
@@ -251,11 +261,29 @@ func TestParseFileTakesTextsAsWritten(t *testing.T) {
 	}
 	want := []string{
 		"on every packet 007 with payload \"1e3\" with user-property 1.50 to the device of client 0x10: " +
-			"answer with 0700, rewrite topic to \"true\", payload to \"010\"",
+			"rewrite topic to \"true\", payload to \"010\", answer with 0700",
 		"on every PUBACK to the device: drop", "on every PUBACK to the device: drop", "on 2nd PUBACK to the device: drop",
 	}
 	if got := f.texts(); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A file may say that there is nothing in it.
+func TestParseFileOfNothing(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"rules: []", "link: []", "{seed: 1, rules: []}"} {
+		f, err := ParseFile([]byte(text))
+		if err != nil || len(f.texts()) > 0 {
+			t.Errorf("%s: %q, %v", text, f.texts(), err)
+		}
+		written, err := json.Marshal(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := ParseFile(written); err != nil || !reflect.DeepEqual(again, f) {
+			t.Errorf("%s is written as %s, which is %+v, %v", text, written, again, err)
+		}
 	}
 }
 
@@ -304,7 +332,30 @@ func TestRulesAndConditionsRoundTrip(t *testing.T) {
 	}
 }
 
-// randomText may be anything that JSON can hold.
+// A text need not be one: bytes that are no UTF-8 survive, in rules and in the record's replay.
+func TestTextsThatAreNone(t *testing.T) {
+	t.Parallel()
+	const bytes = "\xff\x00"
+	rule := On(FromDevice(PUBLISH).WithTopic(bytes).WithPayload(bytes).WithPropertyValue("content-type", bytes),
+		Rewrite(NewPayload(bytes), NewTopic("\xc3(")))
+	written, err := json.Marshal(rule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := ParseRule(written)
+	if err != nil {
+		t.Fatalf("%s: %v", written, err)
+	}
+	if !reflect.DeepEqual(read, rule) {
+		t.Errorf("%s is read as %s, want %s", written, read, rule)
+	}
+	replayed, err := Replay([]timeline.Event{{Kind: timeline.KindFault, Fault: &timeline.Fault{Do: marshalActions(rule.actions)}}})
+	if err != nil || !reflect.DeepEqual(replayed[0].actions, rule.actions) {
+		t.Errorf("replayed as %s, %v, want %s", replayed, err, rule)
+	}
+}
+
+// randomText may be anything, UTF-8 or not.
 func randomText(random *rand.Rand) string {
 	letters := []rune("abz019 /+#$*-_.:,{}[]&!%@`'\"\\|<>=?~\t\n\r\x00\x1f\x7f\u0085\u2028\ufeff\ufffdéß漢😀")
 	runes := make([]rune, random.IntN(8))
@@ -313,6 +364,9 @@ func randomText(random *rand.Rand) string {
 	}
 	if random.IntN(3) == 0 {
 		return []string{"007", "true", "null", "~", "1e3", ".nan", "0x10", "-", "---", "...", "yes", "=", "<<"}[random.IntN(13)]
+	}
+	if random.IntN(5) == 0 {
+		return string(runes) + string([]byte{byte(random.Uint32()), 0x80 + byte(random.IntN(128))})
 	}
 	return string(runes)
 }
@@ -361,13 +415,16 @@ func randomRule(random *rand.Rand) Rule {
 		Rewrite(NewDUP(flag()), NewRetain(flag()), NewTopic(randomText(random)), NewPayload(randomText(random))),
 		Rewrite(NewCode(byte(random.Uint32())), NewSessionPresent(flag()), NewFlags(byte(random.IntN(16)))),
 		Rewrite(NewBytes("40 02 {id}")), CorruptAnywhere(), Corrupt(random.IntN(100)-50, byte(1+random.IntN(255))),
-		Forge(DeviceToBroker, "PUBACK"), Answer("PUBREC 7 0x87"), Answer(RawPacket([]byte{0xe0, 0})),
+		Forge(DeviceToBroker, "PUBACK"), Answer("PUBREC 7 0x87"), Answer("e0 00"),
 		Split(1+random.IntN(9), time.Duration(random.Int64N(1e10))), Slow(time.Second), Glue(1 + random.IntN(9)),
 		Cut(place, endings[random.IntN(4)]), Pause(place, time.Second, endings[random.IntN(3)]), Pause(place, time.Second, ""),
 	}
 	var does []Action
 	for range 1 + random.IntN(4) {
 		does = append(does, all[random.IntN(len(all))])
+		if takesAway(does[len(does)-1]) {
+			break
+		}
 	}
 	r := On(m, does...)
 	if flag() {
@@ -380,7 +437,7 @@ func randomCondition(random *rand.Rand) Condition {
 	some := time.Duration(1 + random.Int64N(1e10))
 	c := []Condition{
 		Latency(randomSpread(random)), Bandwidth(1 + random.IntN(1e9)), SharedBandwidth(1 + random.IntN(1e9)),
-		Loss(random.Float64()), Slice(1+random.IntN(100), random.IntN(100), some), Limit(random.IntN(100)), Blackhole(some),
+		Loss(random.Float64()), Slice(1+random.IntN(100), random.IntN(100), some), Limit(random.Int64N(1e12)), Blackhole(some),
 		Blackhole(0), SlowClose(some), Reset(some), Reset(0), Down(), Flapping(some, some+1), Refuse(), NeverAnswer(),
 		SlowAccept(some),
 	}[random.IntN(16)]

@@ -9,12 +9,7 @@ import (
 // Slice cuts what goes over the link into pieces of about size bytes, give or take variation, each gap after the one
 // before.
 func Slice(size, variation int, gap time.Duration) Condition {
-	mustCount("Slice", size)
-	s := slicing{size, variation, Duration(gap)}
-	if err := s.check(); err != nil {
-		panic("faults: " + err.Error())
-	}
-	return Condition{kind: s}
+	return Condition{kind: slicing{size, variation, Duration(gap)}}
 }
 
 type slicing struct {

@@ -8,7 +8,6 @@ import (
 
 // Split hands the packets on in pieces of at most size bytes, each in a write of its own and gap after the one before.
 func Split(size int, gap time.Duration) Action {
-	mustCount("Split", size)
 	return split{size, Duration(gap)}
 }
 

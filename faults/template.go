@@ -16,18 +16,6 @@ import (
 // "DISCONNECT 0x8b".
 type Template string
 
-// MustPacket is for templates that are written in Go: it panics where the text is not one.
-func MustPacket(text string) Template {
-	t := Template(text)
-	if err := t.check(); err != nil {
-		panic("faults: " + err.Error())
-	}
-	return t
-}
-
-// RawPacket is a template of these bytes.
-func RawPacket(data []byte) Template { return Template(hex.EncodeToString(data)) }
-
 // UnmarshalYAML reads it from a rule file.
 func (t *Template) UnmarshalYAML(unmarshal func(any) error) error {
 	var written form.Text
@@ -44,7 +32,7 @@ func (t Template) check() error {
 }
 
 func (t Template) bytes(id uint16) []byte {
-	data, _ := t.encode(id) // check has found errors already
+	data, _ := t.encode(id) // On and rule files have found errors already
 	return data
 }
 

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 )
@@ -27,7 +28,7 @@ func TestHeap(t *testing.T) {
 		}
 	}
 	endless := heap{size: -1}
-	if !endless.allocate(1 << 40) {
+	if !endless.allocate(math.MaxInt) {
 		t.Error("a heap without limit has one")
 	}
 }

@@ -71,5 +71,8 @@ func (f *File) UnmarshalYAML(unmarshal func(any) error) error {
 		return err
 	}
 	f.Transport, f.Names = own.Transport, own.Names
+	if len(rest.Values) == 0 && len(mine.Values) > 0 {
+		return nil
+	}
 	return yaml.NodeToValue(&rest, &f.File, yaml.Strict())
 }

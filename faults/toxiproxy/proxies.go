@@ -152,11 +152,7 @@ func (s *Server) deleteProxy(r *request) (answer, error) {
 func showProxy(p *Proxy, _ *request) (answer, error) { return ok(p.view()) }
 
 func updateProxy(p *Proxy, r *request) (answer, error) {
-	c := p.standing()
-	if err := decode(r.body, &c); err != nil {
-		return answer{}, err
-	}
-	if err := p.update(c); err != nil {
+	if err := p.update(r.body); err != nil {
 		return answer{}, err
 	}
 	return ok(p.view())

@@ -25,8 +25,8 @@ type Proxy struct {
 	listen   string // the same, with the port that the system has picked
 	upstream string
 	toxics   []*toxic
-	leave    context.CancelFunc // ends the listener; nil while there is none
-	left     chan struct{}      // closed when it has ended
+	leave    context.CancelFunc // ends the listener; nil after that
+	left     chan struct{}      // closed when it has ended, by itself, too
 }
 
 func newProxy(s *Server, spec Spec) (*Proxy, error) {
@@ -112,10 +112,24 @@ func (p *Proxy) start() error {
 	return p.startLocked()
 }
 
+// listens says whether the proxy listens, or will as soon as no condition refuses connections. The caller holds mu.
+func (p *Proxy) listens() bool {
+	if p.leave == nil {
+		return false
+	}
+	select {
+	case <-p.left:
+		return false
+	default:
+		return true
+	}
+}
+
 func (p *Proxy) startLocked() error {
-	if p.leave != nil {
+	if p.listens() {
 		return nil
 	}
+	p.stopLocked() // what has ended by itself
 	l, err := p.server.options.Listen(p.listen)
 	if err != nil {
 		return fmt.Errorf("proxy %s: %w; name another address, or end what listens there", p.name, err)
@@ -169,21 +183,18 @@ type change struct {
 	Enabled  bool   `json:"enabled"`
 }
 
-// standing is the change that changes nothing.
-func (p *Proxy) standing() change {
+// update makes of the proxy what a request's body wants: with other addresses, for which it stops, or listening or not.
+func (p *Proxy) update(body []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return change{p.listen, p.upstream, p.leave != nil}
-}
-
-// update changes addresses, for which the proxy stops, and whether it listens.
-func (p *Proxy) update(c change) error {
-	differs, err := p.differs(c.Listen, c.Upstream)
+	c := change{p.listen, p.upstream, p.listens()}
+	if err := decode(body, &c); err != nil {
+		return err
+	}
+	differs, err := p.differsLocked(c.Listen, c.Upstream)
 	if err != nil {
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if differs {
 		address, err := ListenAddress(c.Listen)
 		if err != nil {
@@ -201,24 +212,26 @@ func (p *Proxy) update(c change) error {
 
 // differs says whether the proxy has other addresses than these.
 func (p *Proxy) differs(listen, upstream string) (bool, error) {
-	address, err := ListenAddress(listen)
-	if err != nil {
-		return false, err
-	}
 	p.mu.Lock()
-	asked, has, reaches := p.asked, p.listen, p.upstream
-	p.mu.Unlock()
-	if reaches != upstream {
+	defer p.mu.Unlock()
+	return p.differsLocked(listen, upstream)
+}
+
+func (p *Proxy) differsLocked(listen, upstream string) (bool, error) {
+	address, err := ListenAddress(listen)
+	switch {
+	case err != nil:
+		return false, err
+	case p.upstream != upstream:
 		return true, nil
-	}
-	if address == asked || address == has {
+	case address == p.asked || address == p.listen:
 		return false, nil
 	}
 	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return false, fmt.Errorf("proxy %s: %w", p.name, err)
 	}
-	return resolved.String() != has, nil
+	return resolved.String() != p.listen, nil
 }
 
 // clear takes away all that acts on the proxy.
@@ -319,7 +332,7 @@ type proxyView struct {
 func (p *Proxy) view() proxyView {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return proxyView{p.name, p.listen, p.upstream, p.leave != nil, p.toxicViews()}
+	return proxyView{p.name, p.listen, p.upstream, p.listens(), p.toxicViews()}
 }
 
 // toxicViews are those toward the upstream first, each in the order in which they act. The caller holds mu.

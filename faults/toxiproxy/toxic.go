@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -60,7 +61,7 @@ func (b *bandwidth) condition() (faults.Condition, error) {
 		return faults.Latency(faults.Spread{By: faults.Duration(longest)}), nil
 	}
 	const most = 1 << 40 // in 1000 bytes per second: no limit at all
-	return faults.Bandwidth(int(min(b.Rate, most)) * 1000), nil
+	return faults.Bandwidth(whole(min(b.Rate, most) * 1000)), nil
 }
 
 type slowClose struct {
@@ -91,9 +92,9 @@ func (r *resetPeer) condition() (faults.Condition, error) {
 }
 
 type slicer struct {
-	AverageSize   int `json:"average_size"`   // bytes
-	SizeVariation int `json:"size_variation"` // bytes, more or less
-	Delay         int `json:"delay"`          // microseconds
+	AverageSize   int64 `json:"average_size"`   // bytes
+	SizeVariation int64 `json:"size_variation"` // bytes, more or less
+	Delay         int64 `json:"delay"`          // microseconds
 }
 
 // Toxiproxy takes slices of 0 bytes, and crashes when there is something to slice.
@@ -102,8 +103,8 @@ func (s *slicer) condition() (faults.Condition, error) {
 		return faults.Condition{}, badRequest(errors.New("slicer needs an average_size of 1 byte or more"))
 	}
 	size := min(s.AverageSize, 1<<20) // more than there ever is at a time
-	delay := time.Duration(min(max(s.Delay, 0), int(longest/time.Microsecond))) * time.Microsecond
-	return faults.Slice(size, min(max(s.SizeVariation, 0), size), delay), nil
+	delay := time.Duration(min(max(s.Delay, 0), int64(longest/time.Microsecond))) * time.Microsecond
+	return faults.Slice(int(size), int(min(max(s.SizeVariation, 0), size)), delay), nil
 }
 
 type limitData struct {
@@ -111,7 +112,7 @@ type limitData struct {
 }
 
 func (l *limitData) condition() (faults.Condition, error) {
-	return faults.Limit(int(max(l.Bytes, 0))), nil
+	return faults.Limit(max(l.Bytes, 0)), nil
 }
 
 type noop struct{}
@@ -124,6 +125,9 @@ const longest = 10 * 365 * 24 * time.Hour
 func milliseconds(n int64) time.Duration {
 	return time.Duration(min(max(n, 0), int64(longest/time.Millisecond))) * time.Millisecond
 }
+
+// whole is a number as an int, which on some machines has 32 bits: what is larger is there as large as it can be.
+func whole(n int64) int { return int(min(n, math.MaxInt)) }
 
 // toxicView is a toxic as JSON has it.
 type toxicView struct {

@@ -16,6 +16,12 @@ import (
 
 // Parse reads one document. Its errors say line, column and what is wrong there.
 func Parse(data []byte, into any) error {
+	var node ast.Node
+	if yaml.Unmarshal(data, &node) == nil {
+		if _, isNull := node.(*ast.NullNode); isNull {
+			return errors.New("there is nothing in it")
+		}
+	}
 	d := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
 	switch err := d.Decode(into); {
 	case errors.Is(err, io.EOF):
