@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+
 	"mqtthil/harness/timeline"
 )
 
@@ -27,6 +30,7 @@ func ways() []benchWay {
 		{name: "read", options: options(Options{})},
 		{name: "ten rules", options: options(Options{}), rules: tenRules()},
 		{name: "record", options: options(Options{Record: &discarded{}})},
+		{name: "Toxiproxy", toxiproxy: true},
 	}
 }
 
@@ -34,6 +38,8 @@ type benchWay struct {
 	name    string
 	options *Options
 	rules   []Rule
+
+	toxiproxy bool // another proxy in place of ours: Toxiproxy without toxics
 }
 
 // tenRules look into packets of every kind that the benchmarks send, and act on none.
@@ -64,7 +70,10 @@ func (d *discarded) Append(e timeline.Event) timeline.Event {
 // open listens, and leads the way there. It returns the address to connect to.
 func (w benchWay) open(b *testing.B) (broker net.Listener, address string) {
 	broker = listenOnLoopback(b)
-	if w.options == nil {
+	switch {
+	case w.toxiproxy:
+		return broker, openToxiproxy(b, broker.Addr().String())
+	case w.options == nil:
 		return broker, broker.Addr().String()
 	}
 	front := listenOnLoopback(b)
@@ -85,6 +94,18 @@ func (w benchWay) open(b *testing.B) (broker net.Listener, address string) {
 	})
 	b.Cleanup(func() { proxy.Close(); serving.Wait() })
 	return broker, front.Addr().String()
+}
+
+// openToxiproxy is what Toxiproxy's server does with a proxy, without its API.
+func openToxiproxy(b *testing.B, upstream string) (address string) {
+	b.Helper()
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	proxy := toxiproxy.NewProxy(server, "bench", "127.0.0.1:0", upstream)
+	if err := proxy.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(proxy.Stop)
+	return proxy.Listen
 }
 
 func listenOnLoopback(b *testing.B) net.Listener {
