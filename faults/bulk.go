@@ -21,7 +21,7 @@ func (f *flow) fill() (int, error) {
 	limit := f.rest
 	switch {
 	case f.link.proxy.options.Unread:
-		limit = 64 << 10
+		limit = pipeSize
 	case f.rest == 0 && f.bulky:
 		var err error
 		if limit, err = f.foresee(); err != nil {
