@@ -206,7 +206,7 @@ func TestOvertakenPacketIsLost(t *testing.T) {
 // TestRulesThatAct: a rule that never acted is told from one that did.
 func TestRulesThatAct(t *testing.T) {
 	t.Parallel()
-	var used, unused int
+	var used, unused, removed int
 	d := drawn(t, func(s *scene) {
 		armed := func(number int, text string) int {
 			return s.Append(timeline.Event{Kind: timeline.KindRule, Fault: &timeline.Fault{Rule: number, Text: text}}).Seq
@@ -215,8 +215,10 @@ func TestRulesThatAct(t *testing.T) {
 		for range 2 {
 			s.fault(1, "on every PUBACK to the device: drop", "drop", s.seen(timeline.LeftBroker, puback(1)))
 		}
+		removed = s.Append(timeline.Event{Kind: timeline.KindRule, Fault: &timeline.Fault{Rule: 2, Text: "on every PUBREC", Action: "removed"}}).Seq
 	})
 	d.shows(used, "wide", "rule 1 is armed: on every PUBACK to the device: drop", "acted on 2 packets")
+	d.shows(removed, "wide", "rule 2: removed")
 	d.shows(unused, "wide", "rule 2 is armed: on every PUBREC to the device: drop", "never acted")
 }
 

@@ -271,10 +271,12 @@ func (d *diagram) tellSource(e *timeline.Event, r *row, source int, known bool) 
 	r.Tags = append(r.Tags, t)
 }
 
-// addRule says that a rule was armed, and how often it has acted since.
+// addRule says that a rule was armed, and how often it has acted since; or what else became of it.
 func (d *diagram) addRule(e *timeline.Event) {
 	r := row{Shape: shapeWide, Label: describe(e), Tags: []tag{{Class: "fail", Text: "never acted"}}}
-	if e.Fault != nil && d.acted[e.Fault.Rule] > 0 {
+	if e.Fault != nil && e.Fault.Action != "" { // what became of it later
+		r.Tags = nil
+	} else if e.Fault != nil && d.acted[e.Fault.Rule] > 0 {
 		r.Tags = []tag{{Class: "fault", Text: "acted on " + count(d.acted[e.Fault.Rule], "packet")}}
 	}
 	d.put(e, r)

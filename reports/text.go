@@ -150,6 +150,8 @@ func tell(e *timeline.Event) string {
 		return tellDevice(e.Device)
 	case e.Broker != nil:
 		return tellBroker(e.Broker)
+	case e.Kind == timeline.KindRule && e.Fault != nil && e.Fault.Action != "":
+		return tellFault(e.Fault)
 	case e.Kind == timeline.KindRule && e.Fault != nil:
 		return fmt.Sprintf("rule %d is armed: %s", e.Fault.Rule, e.Fault.Text)
 	case e.Fault != nil:

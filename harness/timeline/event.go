@@ -31,7 +31,7 @@ const (
 	KindClose  Kind = "close"  // Conn, Point, Text: that side of the connection ended; Text is fin, rst or another cause
 	KindPacket Kind = "packet" // Conn, Point, Packet
 	KindRaw    Kind = "raw"    // Conn, Point, Data, Text: bytes that are no MQTT packet, and why
-	KindRule   Kind = "rule"   // Fault: a fault rule was armed: its number and text
+	KindRule   Kind = "rule"   // Fault: a fault rule was armed, or Action tells what else became of it: removed, release
 	KindFault  Kind = "fault"  // Conn, Fault: an action of a fault rule, or of the bench on the link
 	KindBroker Kind = "broker" // Broker: a hook of the broker
 )
