@@ -154,6 +154,7 @@ func compare(b *testing.B, prepare func(b *testing.B, w benchWay, straight bool)
 				b.ReportMetric(float64(b.N)/took.Seconds(), unit)
 			}
 			b.ReportMetric(float64(direct)/float64(took), "of-direct")
+			b.ReportMetric(float64(direct.Nanoseconds())/float64(b.N), "direct-ns/op")
 		})
 	}
 }
@@ -287,6 +288,8 @@ func BenchmarkProxyRoundTrip(b *testing.B) {
 			b.ReportMetric(float64(median.Nanoseconds())/1000, "p50-µs")
 			b.ReportMetric(float64(usual.Nanoseconds())/1000, "p99-µs")
 			b.ReportMetric(float64(median)/float64(direct[len(direct)/2]), "times-direct")
+			b.ReportMetric(float64(direct[len(direct)/2].Nanoseconds())/1000, "direct-p50-µs")
+			b.ReportMetric(float64(direct[len(direct)*99/100].Nanoseconds())/1000, "direct-p99-µs")
 		})
 	}
 }
