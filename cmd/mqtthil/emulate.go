@@ -122,7 +122,7 @@ func (e *emulation) run(c *cobra.Command) error {
 
 // options are those of the first board.
 func (e *emulation) options() (emulator.Options, error) {
-	options := emulator.Options{Baud: e.baud, Seed: e.seed}
+	options := emulator.Options{Baud: e.baud, Seed: e.seed, Powered: processStart()}
 	chip, err := emulator.ParseChip(e.chip)
 	if err != nil {
 		return options, usage("--chip: %w", err)
@@ -298,7 +298,7 @@ func boardOptions(options emulator.Options, i int) emulator.Options {
 func (e *emulation) openConsole(out io.Writer, i int) (consoleLine, error) {
 	switch {
 	case e.stdio:
-		return consoleLine{os.Stdin, os.Stdout, func() {}}, nil
+		return consoleLine{stdinConsole{os.Stdin}, os.Stdout, func() {}}, nil
 	case e.consolePort != "":
 		l, err := listen(e.consolePort, i)
 		if err != nil {

@@ -63,3 +63,16 @@ func TestEmulateApp(t *testing.T) {
 		t.Errorf("the example has tried to connect: %v; its end: %v", found, err)
 	}
 }
+
+// TestEmulatePowered: a board that is a process has power from when the process began. Its first line says how long ago
+// that was.
+func TestEmulatePowered(t *testing.T) {
+	t.Parallel()
+	command := program(t, "emulate", "--stdio")
+	command.Stdin = strings.NewReader("")
+	_, printed, stderr := result(t, command)
+	first := regexp.MustCompile(`I \((\d+)\) `).FindStringSubmatch(printed)
+	if first == nil || first[1] == "0" {
+		t.Errorf("the first line's time is %q; it printed %q, %s", first, printed, stderr)
+	}
+}

@@ -6,6 +6,7 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type Options struct {
 	Seed      uint64            // of the board's random numbers; 0 takes one from the time
 	Heap      int               // bytes of memory for what is queued to be sent; 0: as the chip has, negative: no limit
 	Baud      int               // speed of the console; 0: what is printed or typed takes no time
+	Powered   time.Time         // since when it has had power, as its clock will show; default: PowerOn or Run
 	Firmware                    // what is in its flash
 	// NewOutbox makes the outbox of the application's clients, in a build with MQTT_CUSTOM_OUTBOX. The default is what the
 	// application brings. One that gives the same outbox every time is one that lasts: over the end of a client, or over a
@@ -216,7 +218,7 @@ func (b *Board) boot(why cause) {
 	p := &power{
 		board:  b,
 		cause:  why,
-		on:     time.Now(),
+		on:     cmp.Or(b.options.Powered, time.Now()),
 		typed:  newTyped(b.options.Baud),
 		off:    make(chan struct{}),
 		random: rand.New(rand.NewPCG(b.options.Seed, uint64(b.options.MAC[5]))),
@@ -224,7 +226,8 @@ func (b *Board) boot(why cause) {
 		waking: make(chan struct{}, 1),
 		conns:  map[*networkConn]struct{}{},
 	}
-	b.options.Seed++ // another boot, other random numbers
+	b.options.Powered = time.Time{} // that was the first time
+	b.options.Seed++                // another boot, other random numbers
 	p.app = b.application.program(p, b.application)
 	b.power = p
 	p.tasks.Go(p.main)

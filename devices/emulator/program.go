@@ -162,6 +162,7 @@ func (p *power) environment() espmqtt.Environment {
 	options := p.board.options
 	e := espmqtt.Environment{
 		MAC:    options.MAC,
+		Boot:   p.on,
 		Random: rand.New(rand.NewPCG(p.random.Uint64(), p.random.Uint64())),
 		Dial:   p.dial,
 		Log:    p.log,

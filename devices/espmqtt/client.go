@@ -20,6 +20,8 @@ import (
 type Environment struct {
 	MAC    [6]byte
 	Random *rand.Rand // esp_random; used by one task at a time
+	// Boot is when the board's clock and its ticks began. Zero: when the client is made.
+	Boot time.Time
 	// Dial opens a TCP connection, as net.Dialer.DialContext.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// TLSBuild holds the options of the firmware's build that TLS depends on.
@@ -111,6 +113,7 @@ type client struct {
 	// What follows is guarded by api.
 	settings   settings
 	running    bool
+	late       time.Duration // by which the task's last wait was over too late; see over
 	started    bool          // a task was created at least once
 	ended      chan struct{} // closed when the task has ended
 	outbox     outbox
@@ -145,13 +148,16 @@ func New(config Config, kconfig Kconfig, environment Environment, behaviour Beha
 		kconfig:     kconfig,
 		traits:      behaviour.traits(),
 		handler:     handler,
-		boot:        time.Now().Add(-time.Millisecond), // so that no time is 0, which means none
+		boot:        environment.Boot,
 		api:         make(chan struct{}, 1),
 		power:       make(chan struct{}),
 		reconnect:   make(chan struct{}, 1),
 		events:      make(chan Event, max(kconfig.EventQueueSize, 1)),
 		v5:          newV5(),
 		received:    map[uint16]bool{},
+	}
+	if environment.Boot.IsZero() {
+		c.boot = time.Now()
 	}
 	if environment.Wake == nil {
 		c.environment.Wake = func() {}
@@ -231,7 +237,10 @@ func (c *client) is(state taskState) bool { return taskState(c.state.Load()) == 
 func (c *client) become(state taskState) { c.state.Store(int32(state)) }
 
 // now is the client's clock: ms since boot, without fractions. All its timers compare such numbers.
-func (c *client) now() int64 { return time.Since(c.boot).Milliseconds() }
+func (c *client) now() int64 { return clock(time.Since(c.boot)) }
+
+// clock is what the clock shows that long after the boot. It begins with 1, so that no time is 0, which means none.
+func clock(sinceBoot time.Duration) int64 { return 1 + sinceBoot.Milliseconds() }
 
 func (c *client) log(level byte, format string, arguments ...any) {
 	if c.environment.Log != nil && !c.dead() {

@@ -81,10 +81,20 @@ func (c *client) clearOutbox() {
 // poll waits, without the lock, until there is something to read or the poll time is over.
 func (c *client) poll(t transport) {
 	limit := c.hurried(c.kconfig.PollReadTimeout, 10*time.Millisecond)
-	if !t.poll(0) && t.poll(limit+limit/pollExcess+loopCost) {
+	end := time.Now().Add(limit + limit/pollExcess + loopCost - c.late)
+	c.late = 0
+	switch {
+	case t.poll(0):
+	case t.poll(time.Until(end)):
 		c.environment.Wake()
+	default:
+		c.over(end)
 	}
 }
+
+// over notes that a wait is over that was to end then. A board wakes its tasks on time. What this machine is late by is
+// taken off the next wait, or else it would add up from one to the next.
+func (c *client) over(end time.Time) { c.late = max(0, time.Since(end)) }
 
 // What a turn of the loop takes beside its wait, as recordings of the real client show it: a poll that runs out takes
 // longer than the set time. Without that, times that are multiples of the poll would meet exactly, which they never do on
@@ -124,7 +134,8 @@ func (c *client) sleepTicks(d time.Duration) (over int64) {
 	defer late.Stop()
 	select {
 	case <-late.C:
-		return end.Milliseconds()
+		c.over(c.boot.Add(end))
+		return clock(end)
 	case <-c.reconnect:
 		signal(c.reconnect) // for waitIsOver, and until connect takes it
 		c.sleep(time.Millisecond)

@@ -1,0 +1,60 @@
+package espmqtt
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// lateTransport is a transport on a machine that ends each wait too late.
+type lateTransport struct {
+	transport
+	lateness time.Duration
+}
+
+func (l lateTransport) poll(wait time.Duration) bool {
+	if wait > 0 {
+		time.Sleep(wait + l.lateness)
+	}
+	return false
+}
+
+// TestLateness: what the machine is late by does not add up from one poll to the next, nor over the wait to reconnect.
+func TestLateness(t *testing.T) {
+	const polls, lateness = 10, 3 * time.Millisecond
+	inRig(t, options{stay: true}, func(r *rig) {
+		start := time.Now()
+		for range polls {
+			r.poll(lateTransport{lateness: lateness})
+		}
+		if took, want := time.Since(start), polls*(time.Second+time.Second/pollExcess+loopCost)+lateness; took != want {
+			t.Errorf("%d polls took %v, not %v", polls, took, want)
+		}
+		if r.late != lateness {
+			t.Errorf("the last poll was late by %v, not %v", r.late, lateness)
+		}
+		r.sleepTicks(10 * time.Millisecond)
+		if r.late != 0 {
+			t.Errorf("a wait that ended on time was late by %v", r.late)
+		}
+	})
+}
+
+// TestClock: the client counts from the board's boot, and its ticks do too.
+func TestClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		boot := time.Now()
+		time.Sleep(1234 * time.Millisecond)
+		client, err := New(Config{}, DefaultKconfig(), Environment{Boot: boot}, Behaviour{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now := client.now(); now != 1235 {
+			t.Errorf("1234 ms after the boot, the clock that began with 1 shows %d", now)
+		}
+		client.sleepTicks(50 * time.Millisecond)
+		if passed := time.Since(boot); passed != 1280*time.Millisecond {
+			t.Errorf("five ticks of 10 ms, counted from the one that runs, ended at %v", passed)
+		}
+	})
+}
