@@ -89,3 +89,29 @@ func TestFirstDifference(t *testing.T) {
 		t.Errorf("the first difference is %s", got)
 	}
 }
+
+// TestLongPacket: of a long packet only the beginning and a sum were kept. The sum counts unless it covers an identifier
+// that is not seen.
+func TestLongPacket(t *testing.T) {
+	t.Parallel()
+	topic := strings.Repeat("79", 56)
+	for _, test := range []struct {
+		head, want string
+	}{
+		{"30990200" + "38" + topic, "another payload"},
+		{"32990200" + "38" + topic, ""},
+		{"3299020001" + "79" + "1267" + "00", ""},
+		{"82990200" + "01", ""},
+	} {
+		row := func(sum string) []Row {
+			return []Row{{Kind: kindFromDevice, Conn: 1, Head: test.head[:min(len(test.head), 96)], Length: 284, Sum: sum}}
+		}
+		got := Difference(row("00000001"), row("00000002"))
+		if (test.want == "") != (got == "") || !strings.Contains(got, test.want) {
+			t.Errorf("%s: %q, not %q", test.head, got, test.want)
+		}
+		if got := Difference(row("00000001"), row("00000001")); got != "" {
+			t.Errorf("%s: differs from itself: %s", test.head, got)
+		}
+	}
+}
