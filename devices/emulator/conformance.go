@@ -248,6 +248,7 @@ func (a *conformance) destroy([]string) bool {
 	if a.client == nil {
 		return true
 	}
+	a.client.UnregisterEvent()
 	if err := a.client.Destroy(); err != nil {
 		return false
 	}
@@ -363,7 +364,7 @@ func (a *conformance) handle(e espmqtt.Event) {
 		a.log('I', "MQTT_EVENT_CONNECTED session_present=%d", present)
 		a.userProperties("CONNACK_USER_PROPERTY", e)
 	case espmqtt.EventDisconnected:
-		if e.Protocol == espmqtt.ProtocolV5 {
+		if e.HasProperty {
 			a.log('W', "DISCONNECT_REASON=%d", e.ReasonCode)
 		}
 		a.log('I', "MQTT_EVENT_DISCONNECTED")
@@ -405,7 +406,7 @@ func (a *conformance) data(e espmqtt.Event) {
 	if e.DataLength() > 0 {
 		a.log('I', "MQTT_EVENT_DATA_PAYLOAD %s", e.Data)
 	}
-	if e.Protocol == espmqtt.ProtocolV5 {
+	if e.HasProperty {
 		a.properties(e)
 	}
 	if e.Offset+e.DataLength() == e.TotalLength {

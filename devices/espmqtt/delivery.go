@@ -123,10 +123,10 @@ func (c *client) repetition(it *Item) []byte {
 	if c.has(NoRetransmit) {
 		return nil
 	}
-	if !c.has(RetransmitWithoutDUP) {
+	if it.QoS > 0 && !c.has(RetransmitWithoutDUP) { // a QoS below 0 has other bits in the packet, but is no reason for it
 		it.Data[0] |= 0x08
 	}
-	if c.has(RetransmitNewID) {
+	if it.QoS > 0 && c.has(RetransmitNewID) {
 		it.ID = c.nextID()
 		setPublishID(it.Data, it.ID)
 	}

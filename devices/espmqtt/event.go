@@ -42,7 +42,9 @@ type Event struct {
 	SessionPresent bool
 	Error          ErrorHandle
 
-	// Of MQTT 5.0.
+	// HasProperty says that there is a struct for what is of MQTT 5.0: the client was made for that version, be it that
+	// it speaks another one by now.
+	HasProperty    bool
 	ReasonCode     int
 	UserProperties UserProperties // of this packet alone
 	Properties     EventProperties
@@ -120,7 +122,7 @@ func (c *Client) DispatchCustomEvent(e Event) error {
 
 // dispatch posts the event as it now is, and runs the queue, in the calling task and with the lock held (ESP-EVT-10).
 func (c *client) dispatch(id EventID) {
-	c.event.ID, c.event.Protocol = id, c.settings.protocol
+	c.event.ID, c.event.Protocol, c.event.HasProperty = id, c.settings.protocol, c.v5.made
 	if c.event.topic = nil; id == EventData {
 		c.event.topic = c.topicInBuffer()
 	}
@@ -129,7 +131,9 @@ func (c *client) dispatch(id EventID) {
 	} else if c.post(c.event) {
 		c.runQueue()
 	}
-	c.event.UserProperties = nil
+	if !c.withoutV5() {
+		c.event.UserProperties = nil
+	}
 }
 
 // post puts an event into the queue, and waits for room. It is false where the power went instead.
@@ -183,7 +187,7 @@ func (c *client) handle(e Event) {
 			e.Topic = string(e.topic)
 		}
 	}
-	if !c.dead() && c.handler != nil {
+	if !c.dead() && c.handler != nil && !c.deaf.Load() {
 		e.Client = &Client{client: c, inHandler: true}
 		c.handler(e)
 	}

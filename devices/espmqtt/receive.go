@@ -8,12 +8,17 @@ import (
 // receiver is the state of the packet that is coming in. Its buffer lives as long as the configuration, and what is left
 // in it of an earlier packet shows where the client reads too far.
 type receiver struct {
-	buffer []byte
-	length int   // bytes of the packet that are in the buffer
-	header int   // length of its fixed header
-	total  int   // length of the whole packet; it may be more than the buffer holds
-	moved  int64 // when bytes of it came last, in ms since boot
+	buffer []byte // at least smallestBuffer bytes
+	size   int    // of the buffer, as far as the client knows
+	length int    // bytes of the packet that are in the buffer
+	header int    // length of its fixed header
+	total  int    // length of the whole packet; it may be more than the buffer holds
+	moved  int64  // when bytes of it came last, in ms since boot
 }
+
+// smallestBuffer is what memory the input buffer has, however small it is set, in bytes: the client puts a whole fixed header
+// into one that has not the room.
+const smallestBuffer = 16
 
 // reset makes room for the next packet.
 func (r *receiver) reset() { r.length, r.header, r.total = 0, 0, 0 }
@@ -83,7 +88,7 @@ func (c *client) receiveMessage(wait time.Duration) progress {
 		return failed
 	}
 	want := r.total
-	if r.total > len(r.buffer) {
+	if r.total > r.size {
 		if r.buffer[0]>>4 != typePublish {
 			return c.tooBig()
 		}
@@ -104,10 +109,10 @@ func (c *client) receiveMessage(wait time.Duration) progress {
 		if !c.does(QuirkHeaderCut) {
 			need += 2
 		}
-		if need > len(r.buffer) {
+		if need > r.size {
 			return c.tooBig()
 		}
-		want = len(r.buffer)
+		want = r.size
 	}
 	if r.length < want {
 		n, err := c.transport.read(r.buffer[r.length:want], wait)
@@ -399,7 +404,7 @@ func (c *client) deliverPublish() bool {
 	}
 	e.MessageID, e.QoS, e.Retain, e.DUP = int(eventID), qos, first&1 != 0, first&8 != 0
 	e.Offset, e.TotalLength = 0, e.DataLength()+max(0, r.total-r.length)
-	if c.has(BufferOffByOne) && r.total == len(r.buffer) && len(e.Data) > 0 {
+	if c.has(BufferOffByOne) && r.total == r.size && len(e.Data) > 0 {
 		e.Data, e.TotalLength = e.Data[:len(e.Data)-1], e.TotalLength-1
 	}
 	if c.has(DataQoSLost) {
@@ -417,7 +422,7 @@ func (c *client) deliverPublish() bool {
 			c.answerPublish(qos, answerID)
 		}
 		offset += e.DataLength()
-		n, err := c.transport.read(r.buffer[:min(len(r.buffer), r.total-read)], c.settings.networkTimeout)
+		n, err := c.transport.read(r.buffer[:min(r.size, r.total-read)], c.settings.networkTimeout)
 		if err != nil {
 			c.nothingRead(err, failed)
 			return false
@@ -472,7 +477,7 @@ func (r *receiver) publishID() (event, answer uint16) {
 	at := r.header + 2 + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
 	for i := at; i < at+2; i++ {
 		answer <<= 8
-		if i < len(r.buffer) && i < r.total {
+		if i < r.size && i < r.total {
 			answer |= uint16(r.buffer[i])
 		}
 	}

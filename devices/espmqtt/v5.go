@@ -7,6 +7,7 @@ import (
 
 // v5 is what the client keeps for MQTT 5.0, beyond connections and restarts of its task.
 type v5 struct {
+	made        bool // for MQTT 5.0; see withoutV5
 	connect     connectProperty
 	publish     *PublishProperty     // for the next PUBLISH that is built
 	subscribe   *SubscribeProperty   // for the next SUBSCRIBE that is built
@@ -45,6 +46,16 @@ func newV5() v5 {
 
 func (c *client) isV5() bool { return c.settings.protocol == ProtocolV5 }
 
+// withoutV5 is asked before the client uses something that esp_mqtt_client_init makes for MQTT 5.0 alone. Where the client was
+// made for an older version, and esp_mqtt_set_config has changed that, it follows a null pointer, and the board panics.
+func (c *client) withoutV5() bool {
+	if c.v5.made || !c.isV5() {
+		return false
+	}
+	c.crash()
+	return true
+}
+
 func (c *client) log5(level byte, format string, arguments ...any) {
 	if c.environment.Log != nil && !c.dead() {
 		c.environment.Log(level, "mqtt5_client", fmt.Sprintf(format, arguments...))
@@ -56,6 +67,8 @@ func (c *client) v5PublishAllowed(qos int, retain bool) bool {
 	switch {
 	case !c.isV5():
 		return true
+	case c.withoutV5():
+		return false
 	case qos > int(c.v5.server.maximumQoS):
 		c.log5('E', "Server only support max QoS level %d", c.v5.server.maximumQoS)
 		return false
@@ -176,6 +189,9 @@ func (c *client) v5Connack() (sessionPresent bool, code byte, err error) {
 // v5Publish reads topic, identifier, properties and payload of the PUBLISH in the buffer into the event; total is the
 // length of the payload (ESP-RX-16, ESP-V5-20).
 func (c *client) v5Publish() (ok bool) {
+	if c.withoutV5() {
+		return false
+	}
 	r, e := &c.receiver, &c.event
 	at := r.header + 2
 	if at > r.length {
