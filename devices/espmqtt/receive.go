@@ -228,9 +228,9 @@ func (c *client) process() bool {
 	case typePuback, typePubcomp:
 		c.complete(c.acknowledgedID())
 	case typePubrec:
-		c.pubrec(c.acknowledgedID())
+		return c.pubrec(c.acknowledgedID())
 	case typePubrel:
-		c.pubcomp(c.acknowledgedID())
+		return c.pubcomp(c.acknowledgedID())
 	case typeSuback:
 		return c.subscribed()
 	case typeUnsuback:
@@ -251,18 +251,21 @@ func (c *client) process() bool {
 	return true
 }
 
-// pubrec answers PUBREC with PUBREL, known or not and whatever its reason code says (ESP-OUTBOX-03).
-func (c *client) pubrec(id uint16) {
+// pubrec answers PUBREC with PUBREL, known or not and whatever its reason code says (ESP-OUTBOX-03). It is false where the
+// connection is to be given up.
+func (c *client) pubrec(id uint16) bool {
 	if c.has(NoPubrel) {
-		return
+		return true
 	}
 	it := c.outbox.get(id)
 	if c.isV5() && !c.does(QuirkPubrecFailure) && isFailure(c.receiver.rest()) {
 		c.complete(id)
-		return
+		return true
 	}
 	answer := c.pubrel(id)
 	switch {
+	case answer == nil:
+		return false
 	case it != nil:
 		it.State, it.sentOn = Acknowledged, c.connects
 	case c.isV5() && !c.does(QuirkUnknownIDs):
@@ -271,14 +274,18 @@ func (c *client) pubrec(id uint16) {
 	if err := c.send(answer); err != nil {
 		c.writeFailed(err)
 	}
+	return true
 }
 
-// pubcomp answers PUBREL, known or not (ESP-RX-21).
-func (c *client) pubcomp(id uint16) {
+// pubcomp answers PUBREL, known or not (ESP-RX-21). It is false where the connection is to be given up.
+func (c *client) pubcomp(id uint16) bool {
 	if c.has(NoPubcomp) {
-		return
+		return true
 	}
 	answer := c.acknowledgement(typePubcomp<<4, id)
+	if answer == nil {
+		return false
+	}
 	if c.isV5() && !c.received[id] && !c.does(QuirkUnknownIDs) {
 		answer = c.packet(typePubcomp<<4, append(binary.BigEndian.AppendUint16(nil, id), c.reason(reasonIDNotFound)...))
 	}
@@ -286,6 +293,7 @@ func (c *client) pubcomp(id uint16) {
 	if err := c.send(answer); err != nil {
 		c.writeFailed(err)
 	}
+	return true
 }
 
 // isFailure says whether a reason code, where there is one, is that of a failure.
@@ -509,6 +517,9 @@ func (c *client) answerPublish(qos byte, id uint16) bool {
 		}
 	default:
 		return true
+	}
+	if answer == nil {
+		return false
 	}
 	if err := c.send(answer); err != nil {
 		c.writeFailed(err)

@@ -185,6 +185,7 @@ func (t *trace) listen(console io.Reader, address string) {
 	lines := bufio.NewReader(console)
 	for {
 		line, err := lines.ReadString('\n')
+		line = string([]rune(line)) // as a recording has it: U+FFFD for what is not UTF-8
 		if m := eventLine.FindStringSubmatch(strings.TrimRight(line, "\r\n")); m != nil && keptText.MatchString(m[1]) {
 			t.addEvent(strings.ReplaceAll(m[1], port, "PORT"))
 		}
