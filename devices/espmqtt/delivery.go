@@ -76,7 +76,7 @@ func (c *client) outboxStep() {
 		if data := c.repetition(it); data != nil {
 			if err := c.send(data); err != nil {
 				c.resendFailed(err)
-				return
+				break // and go on with what comes behind it (ESP-OUTBOX-10)
 			}
 			it.sentOn = c.connects
 		}

@@ -318,15 +318,13 @@ func (c *client) serve() {
 	if c.lastRepeat == 0 {
 		c.lastRepeat = c.now()
 	}
-	if c.is(stateConnected) {
-		c.outboxStep()
-	}
-	if c.is(stateConnected) {
-		c.keepAlive()
+	c.outboxStep()
+	if !c.keepAlive() { // which goes on where the outbox step has lost the connection (ESP-OUTBOX-10)
+		return
 	}
 	refresh := c.settings.refreshAfter != 0 && !c.has(RefreshNever)
-	if c.is(stateConnected) && refresh && c.now()-c.refreshAt >= c.settings.refreshAfter {
-		if !c.does(QuirkRefreshAbrupt) {
+	if refresh && c.now()-c.refreshAt >= c.settings.refreshAfter {
+		if !c.does(QuirkRefreshAbrupt) && c.is(stateConnected) {
 			c.sendDisconnect()
 		}
 		c.abort() // the socket is closed without a DISCONNECT, and no time is waited (ESP-TASK-12)
@@ -370,10 +368,12 @@ func (c *client) reconnectDelay() int64 {
 	}
 }
 
-// send writes a whole packet to the connection.
+// send writes a whole packet to the connection. On one that the client has closed itself it waits for room until the
+// time is over.
 func (c *client) send(data []byte) error {
 	if c.transport == nil {
-		return net.ErrClosed
+		c.sleep(c.settings.networkTimeout)
+		return os.ErrDeadlineExceeded
 	}
 	c.sentAt = c.now()
 	return c.transport.write(data, c.settings.networkTimeout)
