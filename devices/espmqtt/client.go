@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -211,7 +212,7 @@ func (c *Client) SetURI(uri string) error {
 }
 
 // configure takes a Config over and makes new buffers. Bytes of a packet that is coming in are lost with the old one, while
-// the client goes on to count them.
+// the client goes on to count them: it then reads in their place what the heap has left there.
 func (c *client) configure(config Config) (conflict, err error) {
 	settings := c.settings
 	if conflict, err = settings.apply(config, c); err != nil {
@@ -221,6 +222,9 @@ func (c *client) configure(config Config) (conflict, err error) {
 	c.unsent = 0
 	c.receiver.size = settings.bufferSize
 	c.receiver.buffer = make([]byte, max(settings.bufferSize, smallestBuffer))
+	if c.receiver.length > 0 {
+		binary.LittleEndian.PutUint32(c.receiver.buffer, freeList)
+	}
 	c.outboxLimit.Store(settings.outboxLimit)
 	return conflict, nil
 }

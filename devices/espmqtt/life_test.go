@@ -169,7 +169,8 @@ func TestSmallBuffers(t *testing.T) {
 	}
 }
 
-// TestConfigureWithinPacket: with new buffers what has come of a packet is lost, but not how much of it that was.
+// TestConfigureWithinPacket: with new buffers what has come of a packet is lost, but not how much of it that was. What lies
+// there instead is hardly the beginning of a packet.
 func TestConfigureWithinPacket(t *testing.T) {
 	t.Parallel()
 	inRig(t, options{}, func(r *rig) {
@@ -181,6 +182,13 @@ func TestConfigureWithinPacket(t *testing.T) {
 		r.send("04 0001 7478") // of a packet whose type is lost
 		r.send("3004 0001 7479")
 		r.happens(`data("t",0,1@0/1)`)
+		r.send("3004")
+		if err := r.SetConfig(Config{}); err != nil {
+			t.Error(err)
+		}
+		r.send("0001 7478")
+		time.Sleep(1100 * time.Millisecond)
+		r.happens("disconnected")
 	})
 }
 
