@@ -208,6 +208,27 @@ func TestSameID(t *testing.T) {
 	})
 }
 
+// TestNoHost: the client does not look whether it has a host before it connects, and panics.
+func TestNoHost(t *testing.T) {
+	t.Parallel()
+	for _, host := range []*string{nil, text("")} {
+		config := func(c *Config) { c.Broker.Address = Address{Hostname: host, Transport: TransportTCP} }
+		inRig(t, options{stay: true, config: config}, func(r *rig) {
+			if err := r.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if host != nil {
+				r.happens("before error(1,8001) disconnected")
+				return
+			}
+			r.happens("before")
+			if !r.dead() {
+				t.Error("no panic")
+			}
+		})
+	}
+}
+
 // TestNegativeWill: there is no memory for a last will of a negative length.
 func TestNegativeWill(t *testing.T) {
 	t.Parallel()

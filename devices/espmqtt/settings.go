@@ -24,6 +24,7 @@ const largestBuffer = 1 << 18
 type settings struct {
 	fromURI            bool // a URI was given at some time
 	scheme, host, path string
+	hasHost            bool
 	port               int
 	username, password string
 	clientID           string
@@ -53,6 +54,7 @@ type settings struct {
 func (s *settings) apply(config Config, c *client) (conflict, err error) {
 	// Fields that stay.
 	keep(&s.host, config.Broker.Address.Hostname)
+	s.hasHost = s.hasHost || config.Broker.Address.Hostname != nil
 	keep(&s.path, config.Broker.Address.Path)
 	keep(&s.port, nonZero(config.Broker.Address.Port))
 	keep(&s.username, config.Credentials.Username)

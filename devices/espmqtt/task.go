@@ -269,8 +269,12 @@ func (c *client) crash() {
 
 // dial opens a TCP connection within the network time-out, and gives up when the power goes.
 func (c *client) dial() (net.Conn, error) {
-	if c.settings.host == "" { // where the real client crashes (ESP-CFG-02)
-		return nil, &net.DNSError{Err: "no host is configured", IsNotFound: true}
+	switch {
+	case !c.settings.hasHost: // a null pointer (ESP-CFG-02)
+		c.crash()
+		return nil, errNoPower
+	case c.settings.host == "": // which Go takes for this machine
+		return nil, &net.DNSError{Err: "the name of the host is empty", IsNotFound: true}
 	}
 	ctx, cancel := c.networkContext()
 	defer cancel()
