@@ -24,7 +24,7 @@ const largestBuffer = 1 << 18
 type settings struct {
 	fromURI            bool // a URI was given at some time
 	scheme, host, path string
-	hasHost            bool
+	hasHost, hasPath   bool // it is set, be it empty
 	port               int
 	username, password string
 	clientID           string
@@ -56,6 +56,7 @@ func (s *settings) apply(config Config, c *client) (conflict, err error) {
 	keep(&s.host, config.Broker.Address.Hostname)
 	s.hasHost = s.hasHost || config.Broker.Address.Hostname != nil
 	keep(&s.path, config.Broker.Address.Path)
+	s.hasPath = s.hasPath || config.Broker.Address.Path != nil
 	keep(&s.port, nonZero(config.Broker.Address.Port))
 	keep(&s.username, config.Credentials.Username)
 	keep(&s.password, config.Credentials.Authentication.Password)

@@ -241,8 +241,8 @@ func (c *client) open() (transport, error) {
 		return s, nil
 	}
 	path := c.settings.path
-	if c.has(PathLost) {
-		path = ""
+	if !c.settings.hasPath || c.has(PathLost) {
+		path = "/"
 	}
 	w := &webSocket{socket: s, traits: c.traits, random: c.environment.Random, limit: c.settings.networkTimeout}
 	err = w.upgrade(c.settings.host+":"+strconv.Itoa(c.port), path, c.kconfig.WSBufferSize)

@@ -177,6 +177,12 @@ func (s *socket) read(p []byte, wait time.Duration) (int, error) {
 }
 
 func (s *socket) write(p []byte, limit time.Duration) error {
+	s.mu.Lock()
+	ended := s.ended
+	s.mu.Unlock()
+	if errors.Is(ended, syscall.ECONNRESET) { // which a system reports to whoever asks first
+		return ended
+	}
 	for {
 		if err := s.conn.SetWriteDeadline(time.Now().Add(limit)); err != nil {
 			return err

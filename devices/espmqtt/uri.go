@@ -108,7 +108,7 @@ func (s *settings) applyURI(uri string, literally bool) error {
 	if query != "" {
 		path = cmp.Or(path, "/") + "?" + query
 	}
-	s.path = path
+	s.path, s.hasPath = path, path != ""
 	return nil
 }
 

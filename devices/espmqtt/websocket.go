@@ -61,7 +61,7 @@ func (w *webSocket) upgrade(host, path string, size int) error {
 		raw[i] = byte(w.random.Uint32())
 	}
 	key := base64.StdEncoding.EncodeToString(raw)
-	request := "GET " + cmp.Or(path, "/") + " HTTP/1.1\r\n" +
+	request := "GET " + path + " HTTP/1.1\r\n" +
 		"Connection: Upgrade\r\n" +
 		"Host: " + host + "\r\n" +
 		"User-Agent: ESP32 Websocket Client\r\n" +
