@@ -399,11 +399,11 @@ func (a *conformance) handle(e espmqtt.Event) {
 func (a *conformance) data(e espmqtt.Event) {
 	topic := ""
 	if e.Topic != "" {
-		topic = " topic=" + e.Topic
+		topic = " topic=" + string(printed([]byte(e.Topic)))
 	}
 	a.log('I', "MQTT_EVENT_DATA%s qos=%d len=%d offset=%d total=%d", topic, e.QoS, e.DataLength(), e.Offset, e.TotalLength)
 	if e.DataLength() > 0 {
-		a.log('I', "MQTT_EVENT_DATA_PAYLOAD %s", e.Data)
+		a.log('I', "MQTT_EVENT_DATA_PAYLOAD %s", printed(e.Data))
 	}
 	if e.Protocol == espmqtt.ProtocolV5 {
 		a.properties(e)
