@@ -53,8 +53,12 @@ func (c *client) reason(code byte) []byte {
 	return []byte{code, 0}
 }
 
-// acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP, in MQTT 5.0 with reason code 0 (ESP-RX-20).
+// acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP, in MQTT 5.0 with reason code 0 (ESP-RX-20). In the place of the
+// identifier 0, which none may have, the client takes a new one.
 func (c *client) acknowledgement(first byte, id uint16) []byte {
+	if id == 0 {
+		id = c.nextID()
+	}
 	body := binary.BigEndian.AppendUint16(nil, id)
 	return c.packet(first, append(body, c.reason(0)...))
 }

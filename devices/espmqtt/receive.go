@@ -87,12 +87,13 @@ func (c *client) receiveMessage(wait time.Duration) progress {
 		if r.buffer[0]>>4 != typePublish {
 			return c.tooBig()
 		}
-		if missing := r.header + 2 - r.length; missing > 0 {
-			n, err := c.transport.read(r.buffer[r.length:r.length+missing], wait)
+		if r.length < r.header+2 {
+			// The topic's length; where one byte of it is there, the client takes two more than it needs.
+			n, err := c.transport.read(r.buffer[r.length:r.length+r.length-r.header+2], wait)
 			if n == 0 {
 				return c.nothingRead(err, stalled)
 			}
-			if r.length += n; n < missing {
+			if r.length += n; r.length < r.header+2 {
 				return pending
 			}
 		}
@@ -384,7 +385,7 @@ func (c *client) unsubscribed() {
 func (c *client) deliverPublish() bool {
 	r, e := &c.receiver, &c.event
 	first, qos := r.buffer[0], r.qos()
-	eventID, answerID := r.publishID()
+	eventID, answerID := c.publishID()
 	readable := c.v5Publish
 	if !c.isV5() {
 		readable = c.v3Publish
@@ -405,7 +406,7 @@ func (c *client) deliverPublish() bool {
 		}
 	}
 	e.MessageID, e.QoS, e.Retain, e.DUP = int(eventID), qos, first&1 != 0, first&8 != 0
-	e.Offset, e.TotalLength = 0, e.DataLength()+max(0, r.total-r.length)
+	e.Offset, e.TotalLength = 0, e.DataLength()+r.total-r.length
 	if c.has(BufferOffByOne) && r.total == len(r.buffer) && len(e.Data) > 0 {
 		e.Data, e.TotalLength = e.Data[:len(e.Data)-1], e.TotalLength-1
 	}
@@ -455,38 +456,50 @@ func (c *client) deliverPublish() bool {
 // v3Publish finds topic and payload of the PUBLISH in the buffer.
 func (c *client) v3Publish() (ok bool) {
 	r := &c.receiver
-	if r.header+2 >= r.length {
+	start, end, ok := c.topic(r.length)
+	if !ok {
 		return false
 	}
-	start := r.header + 2 + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
-	if start > r.length {
-		return false
-	}
-	c.event.Topic = string(r.buffer[r.header+2 : start])
+	c.event.Topic = string(r.buffer[start:end])
+	// The payload is looked for anew, from where the remaining length ends after all.
+	start = r.header + 2 + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
 	if r.qos() > 0 {
 		start += 2 // perhaps cut off, then it is taken for payload (ESP-RX-15)
 	}
-	c.event.Data = r.buffer[min(start, r.length):r.length]
+	end = min(r.length, r.total)
+	c.event.Data = r.buffer[min(start, end):end]
 	return true
 }
 
+// topic is where the topic of the PUBLISH in the buffer begins and ends; it is false where that is not within a packet of so
+// many bytes. Before 5.0 the client looks for the end of a remaining length that is too long further than elsewhere.
+func (c *client) topic(length int) (start, end int, ok bool) {
+	r := &c.receiver
+	start = r.header
+	for !c.isV5() && start < length && r.buffer[start-1]&0x80 != 0 {
+		start++
+	}
+	if start += 2; start >= length {
+		return 0, 0, false
+	}
+	end = start + int(binary.BigEndian.Uint16(r.buffer[start-2:]))
+	return start, end, end <= length
+}
+
 // publishID is the identifier of the PUBLISH in the buffer: for the event, which has 0 where it is cut off, and for the
-// answer, for which the client then reads beyond the buffer (ESP-RX-15); there the model finds zeros.
-func (r *receiver) publishID() (event, answer uint16) {
-	if r.qos() == 0 || r.header+2 > r.length {
-		return 0, 0
-	}
-	at := r.header + 2 + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
-	for i := at; i < at+2; i++ {
-		answer <<= 8
-		if i < len(r.buffer) && i < r.total {
-			answer |= uint16(r.buffer[i])
+// answer, for which the client then reads beyond what it received (ESP-RX-15); beyond the buffer the model finds zeros.
+func (c *client) publishID() (event, answer uint16) {
+	r := &c.receiver
+	within := func(length int) uint16 {
+		_, end, ok := c.topic(length)
+		if !ok || end+2 > length || r.qos() == 0 {
+			return 0
 		}
+		var id [2]byte
+		copy(id[:], r.buffer[min(end, len(r.buffer)):])
+		return binary.BigEndian.Uint16(id[:])
 	}
-	if at+2 > r.length {
-		return 0, answer
-	}
-	return answer, answer
+	return within(r.length), within(r.total)
 }
 
 // answerPublish acknowledges a received message as its QoS asks (ESP-RX-20).

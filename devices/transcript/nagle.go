@@ -91,6 +91,19 @@ func (c *nagleConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// SetLinger chooses how Close ends the connection. With 0 nothing that is held back goes out any more.
+func (c *nagleConn) SetLinger(seconds int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if seconds == 0 {
+		c.held = nil
+	}
+	if abrupt, ok := c.Conn.(interface{ SetLinger(int) error }); ok {
+		return abrupt.SetLinger(seconds)
+	}
+	return nil
+}
+
 // Close sends what was held back, and closes.
 func (c *nagleConn) Close() error {
 	c.mu.Lock()
