@@ -227,7 +227,10 @@ func (w *webSocket) read(p []byte, wait time.Duration) (int, error) {
 			if w.length > len(p) {
 				return 0, fmt.Errorf("the payload of a control frame is missing: %w", errProtocol)
 			}
-			return w.length, w.takeAll(p[:w.length], wait)
+			if err := w.takeAll(p[:w.length], wait); err != nil {
+				return 0, err
+			}
+			return w.length, nil
 		case !begun || w.length == 0:
 			return 0, nil
 		}
