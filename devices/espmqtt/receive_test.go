@@ -198,6 +198,7 @@ func (c *memoryConn) Read(p []byte) (int, error) {
 func (c *memoryConn) Write(p []byte) (int, error)      { return len(p), nil }
 func (c *memoryConn) Close() error                     { return nil }
 func (c *memoryConn) SetDeadline(time.Time) error      { return nil }
+func (c *memoryConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
 
 // FuzzReceive lets a client loose on bytes from a broker: it must neither panic nor hang, and what it reports lies within
