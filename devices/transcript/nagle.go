@@ -3,6 +3,7 @@ package transcript
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"syscall"
@@ -103,14 +104,14 @@ func (c *nagleConn) acknowledgeLate() {
 	}
 }
 
-// Read takes acknowledgements off what comes. That the broker's side answers is what it takes itself to do when it sends
-// something soon after it has received something.
+// Read takes acknowledgements off what comes, the end of the stream included. That the broker's side answers is what it
+// takes itself to do when it sends something soon after it has received something.
 func (c *nagleConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if n > 0 && !c.closed {
-		c.interactive = c.interactive || time.Since(c.sent) < acknowledgeDelay
+	if (n > 0 || err == io.EOF) && !c.closed {
+		c.interactive = c.interactive || n > 0 && time.Since(c.sent) < acknowledgeDelay
 		c.acknowledged()
 	}
 	if n == 0 && err != nil && c.reset != nil {
