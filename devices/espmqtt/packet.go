@@ -53,8 +53,12 @@ func (c *client) reason(code byte) []byte {
 	return []byte{code, 0}
 }
 
-// acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP, in MQTT 5.0 with reason code 0 (ESP-RX-20).
+// acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP, in MQTT 5.0 with reason code 0 (ESP-RX-20). Identifier 0, which
+// nothing may have, stands for one that is yet to be taken: what is acknowledged with it gets an answer with another one.
 func (c *client) acknowledgement(first byte, id uint16) []byte {
+	if id == 0 {
+		id = c.nextID()
+	}
 	body := binary.BigEndian.AppendUint16(nil, id)
 	return c.packet(first, append(body, c.reason(0)...))
 }

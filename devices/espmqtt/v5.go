@@ -18,6 +18,7 @@ type v5 struct {
 	ownAliases  map[uint16]string // topics by the aliases that this connection has sent
 	keepAlive   *int              // server keep alive, in seconds, where it counts for this connection alone
 	parted      bool              // goodbye was said on this connection
+	texts       located           // of the PUBLISH that is being delivered
 }
 
 // serverProperties are what CONNACK said the broker can do. A value that a later CONNACK leaves out stays as it was, but
@@ -116,51 +117,53 @@ func (c *client) v5Connack() (sessionPresent bool, code byte, err error) {
 	if r.total > r.length {
 		return sessionPresent, 0, errProperties
 	}
-	list := []byte(nil)
-	if start := r.header + 2; start < r.length {
-		n, length := variableInteger(r.buffer[start:r.length])
+	start, n := r.header+2, 0
+	if start < r.length {
+		var length int
+		n, length = variableInteger(r.buffer[start:r.length])
 		if start += length; n > r.length-start {
 			return sessionPresent, code, errProperties
 		}
-		list = r.buffer[start : start+n]
 	}
-	p := properties{rest: list}
+	p := c.propertiesAt(start, n)
 	for id, ok := p.next(); ok; id, ok = p.next() {
 		switch id {
 		case propSessionExpiry:
 			if expiry := p.uint32(); c.does(QuirkConnackIntoConnect) {
-				c.v5.connect.SessionExpiryInterval = expiry
+				setRead(p, &c.v5.connect.SessionExpiryInterval, expiry)
 			}
 		case propReceiveMaximum:
-			if server.receiveMaximum = p.uint16(); server.receiveMaximum == 0 && !c.does(QuirkReceiveMaximumZero) {
+			server.receiveMaximum = binary.BigEndian.Uint16(p.careless(2))
+			if server.receiveMaximum == 0 && !c.does(QuirkReceiveMaximumZero) {
 				p.err = errProperties
 			}
 		case propMaximumQoS:
-			server.maximumQoS = p.byte()
+			setRead(p, &server.maximumQoS, p.byte())
 		case propRetainAvailable:
-			server.retainAvailable = p.byte() != 0
+			setRead(p, &server.retainAvailable, p.byte() != 0)
 		case propMaximumPacketSize:
-			server.maximumPacketSize = p.uint32() // not heeded (ESP-QRK-24)
+			server.maximumPacketSize = binary.BigEndian.Uint32(p.careless(4)) // not heeded (ESP-QRK-24)
 		case propAssignedClientID:
-			c.settings.clientID, c.settings.hasClientID = string(p.text()), true
+			setRead(p, &c.settings.clientID, cText(string(p.text())))
+			setRead(p, &c.settings.hasClientID, true)
 		case propTopicAliasMaximum:
-			server.topicAliasMaximum = p.uint16()
+			server.topicAliasMaximum = binary.BigEndian.Uint16(p.careless(2))
 		case propUserProperty:
 			c.event.UserProperties = append(c.event.UserProperties, p.userProperty())
 		case propWildcardAvailable, propSubIDAvailable:
 			p.byte()
 		case propSharedAvailable:
-			server.sharedAvailable = p.byte() != 0
+			setRead(p, &server.sharedAvailable, p.byte() != 0)
 		case propServerKeepAlive:
 			switch seconds := int(p.uint16()); {
 			case c.has(ServerKeepAliveIgnored):
 			case c.does(QuirkConnackIntoConnect):
-				c.settings.keepAlive = seconds
+				setRead(p, &c.settings.keepAlive, seconds)
 			default:
 				c.v5.keepAlive = &seconds
 			}
 		case propResponseInformation:
-			server.responseInformation = string(p.text())
+			server.responseInformation = cText(string(p.text()))
 		case propReasonString, propServerReference, propAuthMethod, propAuthData:
 			p.text()
 		default:
@@ -199,41 +202,27 @@ func (c *client) v5Publish() (ok bool) {
 	} else if n > r.length-at {
 		return false
 	}
-	p := properties{rest: c.memory(at, n)}
-	at += n // where the payload begins
-	// careless takes a text as the real client takes some: without a look at its length, or at where the properties end.
-	careless := func() []byte {
-		if !c.does(QuirkPropertiesBeyondBuffer) {
-			return p.text()
-		}
-		start := at - len(p.rest)
-		length := int(binary.BigEndian.Uint16(c.memory(start, 2)))
-		end := start + 2 + length
-		p.rest = p.rest[min(2+length, len(p.rest)):]
-		at = max(at, end)
-		return c.memory(start+2, length)
-	}
-	e.Properties = EventProperties{}
-	alias := uint16(0)
+	p := c.propertiesAt(at, n)
+	alias, found, texts := uint16(0), EventProperties{}, located{}
 	for id, ok := p.next(); ok; id, ok = p.next() {
 		switch id {
 		case propPayloadFormat:
-			e.Properties.PayloadFormatIndicator = p.byte() != 0
+			found.PayloadFormatIndicator = p.byte() != 0
 		case propMessageExpiry:
 			p.uint32()
 		case propTopicAlias:
 			alias = p.uint16()
 		case propResponseTopic:
-			e.Properties.ResponseTopic = p.text()
+			texts.responseTopic = p.located(p.text())
 		case propCorrelationData:
-			e.Properties.CorrelationData = careless()
+			texts.correlationData = p.carelessText()
 		case propSubscriptionID:
 			n := p.variable()
-			if e.Properties.SubscriptionID = uint16(n); !c.does(QuirkLastSubscriptionID) {
-				e.Properties.SubscriptionIDs = append(e.Properties.SubscriptionIDs, n)
+			if found.SubscriptionID = uint16(n); !c.does(QuirkLastSubscriptionID) {
+				found.SubscriptionIDs = append(found.SubscriptionIDs, n)
 			}
 		case propContentType:
-			e.Properties.ContentType = careless()
+			texts.contentType = p.carelessText()
 		case propUserProperty:
 			e.UserProperties = append(e.UserProperties, p.userProperty())
 		case propReasonString:
@@ -258,8 +247,11 @@ func (c *client) v5Publish() (ok bool) {
 	} else if alias != 0 && !c.has(TopicAliasForgotten) {
 		c.v5.aliases[alias] = topic
 	}
+	at += p.offset() // where the payload begins
 	end := min(r.length, r.total)
-	e.Topic, e.short = topic, max(at-end, 0)
+	e.Topic, e.Properties, e.short = topic, found, max(at-end, 0)
+	c.v5.texts = texts
+	c.readTexts()
 	if e.Data = r.buffer[min(at, end):end]; e.short > 0 {
 		e.Data = c.textAt(at)
 	}
@@ -271,8 +263,11 @@ func (c *client) v5Completed() {
 	r := &c.receiver
 	c.event.ReasonCode, c.event.Data = 0, nil
 	rest := r.rest()
-	if len(rest) > 0 {
+	switch {
+	case len(rest) > 0:
 		c.event.ReasonCode, c.event.Data = int(rest[0]), rest[:1]
+	case r.total < r.header+2: // not even an identifier
+		c.event.ReasonCode = -1
 	}
 	if len(rest) > 1 {
 		n, length := variableInteger(rest[1:])
