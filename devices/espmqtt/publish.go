@@ -160,6 +160,7 @@ func (c *client) buildPublish(topic string, payload []byte, qos int, retain bool
 	property := PublishProperty{}
 	if c.isV5() && c.v5.publish != nil && !c.has(PublishPropertiesLost) {
 		property = *c.v5.publish
+		property.UserProperty, property.CorrelationData = c.pairs(property.UserProperty), c.correlation(property.CorrelationData)
 	}
 	fits := func(head []byte) bool { return headerRoom+len(head) <= c.settings.outSize }
 	head := appendString(nil, topic)

@@ -28,6 +28,7 @@ func (c *Client) Subscribe(filter string, qos int) int {
 			return Failure
 		}
 		keep(&property, c.v5.subscribe)
+		property.UserProperty = c.pairs(property.UserProperty)
 		options = property.options() | byte(qos&3)
 	}
 	filter = sharedFilter(property.Shared, property.ShareName, filter)
@@ -44,6 +45,7 @@ func (c *Client) Unsubscribe(filter string) int {
 	var property UnsubscribeProperty
 	if c.isV5() {
 		keep(&property, c.v5.unsubscribe)
+		property.UserProperty = c.pairs(property.UserProperty)
 	}
 	filter = sharedFilter(property.Shared && !c.has(SharedUnsubscribeLost), property.ShareName, filter)
 	return c.request(typeUnsubscribe, filter, property.UserProperty.append(nil))
