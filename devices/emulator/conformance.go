@@ -368,7 +368,7 @@ func (a *conformance) handle(e espmqtt.Event) {
 		a.log('I', "MQTT_EVENT_CONNECTED session_present=%d", present)
 		a.userProperties("CONNACK_USER_PROPERTY", e)
 	case espmqtt.EventDisconnected:
-		if e.Protocol == espmqtt.ProtocolV5 {
+		if e.V5 {
 			a.log('W', "DISCONNECT_REASON=%d", e.ReasonCode)
 		}
 		a.log('I', "MQTT_EVENT_DISCONNECTED")
@@ -410,7 +410,7 @@ func (a *conformance) data(e espmqtt.Event) {
 	if e.DataLength() > 0 {
 		a.log('I', "MQTT_EVENT_DATA_PAYLOAD %s", printed(e.Data))
 	}
-	if e.Protocol == espmqtt.ProtocolV5 {
+	if e.V5 {
 		a.properties(e)
 	}
 	if e.Offset+e.DataLength() == e.TotalLength {

@@ -159,7 +159,7 @@ var errNotV5 = fmt.Errorf("MQTT protocol version is not v5: %w", ErrFail)
 // maximum packet size (ESP-CONN-09, ESP-CONN-11).
 func (c *Client) SetConnectProperty(p ConnectProperty) error {
 	defer c.lock()()
-	if !c.isV5() {
+	if !c.isV5() || c.unprepared() {
 		return errNotV5
 	}
 	old := c.v5.connect
@@ -188,7 +188,7 @@ func (c *Client) SetConnectProperty(p ConnectProperty) error {
 func (c *Client) SetPublishProperty(p *PublishProperty) error {
 	defer c.lock()()
 	switch {
-	case !c.isV5():
+	case !c.isV5() || c.unprepared():
 		return errNotV5
 	case p.TopicAlias > c.v5.server.topicAliasMaximum:
 		c.log5('E', "Topic alias %d is bigger than server support %d", p.TopicAlias, c.v5.server.topicAliasMaximum)
@@ -226,7 +226,7 @@ func (c *Client) SetUnsubscribeProperty(p *UnsubscribeProperty) error {
 func (c *client) shareable(shared bool, name string, noLocal bool) error {
 	why := ""
 	switch {
-	case !c.isV5():
+	case !c.isV5() || c.unprepared():
 		return errNotV5
 	case !shared:
 		return nil
@@ -246,7 +246,8 @@ func (c *client) shareable(shared bool, name string, noLocal bool) error {
 // SetDisconnectProperty is esp_mqtt5_client_set_disconnect_property: it counts for the next DISCONNECT (ESP-V5-01).
 func (c *Client) SetDisconnectProperty(p DisconnectProperty) error {
 	defer c.lock()()
-	if !c.isV5() {
+	none := p.SessionExpiryInterval == 0 && p.Reason == 0 && p.UserProperty == nil
+	if !c.isV5() || !none && c.unprepared() {
 		return errNotV5
 	}
 	c.v5.disconnect = DisconnectProperty{

@@ -46,6 +46,16 @@ func newV5() v5 {
 
 func (c *client) isV5() bool { return c.settings.protocol == ProtocolV5 }
 
+// unprepared says whether the client has version 5.0 now without having been made for it. What it needs for that version is
+// not there, and it crashes where it looks for that.
+func (c *client) unprepared() bool {
+	if !c.isV5() || c.event.V5 {
+		return false
+	}
+	c.crash()
+	return true
+}
+
 func (c *client) log5(level byte, format string, arguments ...any) {
 	if c.environment.Log != nil && !c.dead() {
 		c.environment.Log(level, "mqtt5_client", fmt.Sprintf(format, arguments...))
@@ -57,6 +67,8 @@ func (c *client) v5PublishAllowed(qos int, retain bool) bool {
 	switch {
 	case !c.isV5():
 		return true
+	case c.unprepared():
+		return false
 	case qos > int(c.v5.server.maximumQoS):
 		c.log5('E', "Server only support max QoS level %d", c.v5.server.maximumQoS)
 		return false
@@ -75,6 +87,9 @@ func (c *client) v5QuotaLeft() bool {
 // v5Sendable is the item that may be sent in the place of a queued one: itself, where the quota does not hold it back,
 // or else the first item without an identifier, where that is a queued PUBLISH with QoS 0 (ESP-OUTBOX-05).
 func (c *client) v5Sendable(it *Item) *Item {
+	if it != nil && c.unprepared() {
+		return nil
+	}
 	if it == nil || it.Type != typePublish || it.QoS <= 0 || c.v5QuotaLeft() {
 		return it
 	}
@@ -181,7 +196,7 @@ func (c *client) v5Connack() (sessionPresent bool, code byte, err error) {
 func (c *client) v5Publish() (ok bool) {
 	r, e := &c.receiver, &c.event
 	at := r.header + 2
-	if at > r.length {
+	if at > r.length || c.unprepared() {
 		return false
 	}
 	topicEnd := at + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
@@ -260,6 +275,9 @@ func (c *client) v5Publish() (ok bool) {
 
 // v5Completed takes reason code and user properties of PUBACK or PUBCOMP over (ESP-V5-30).
 func (c *client) v5Completed() {
+	if c.unprepared() {
+		return
+	}
 	r := &c.receiver
 	c.event.ReasonCode, c.event.Data = 0, nil
 	rest := r.rest()
@@ -286,7 +304,7 @@ func (c *client) v5Codes() (codes []byte) {
 	c.event.ReasonCode = -1
 	rest := c.receiver.rest()
 	n, length := variableInteger(rest)
-	if len(rest) == 0 || n > len(rest)-length {
+	if c.unprepared() || len(rest) == 0 || n > len(rest)-length {
 		return nil
 	}
 	c.event.UserProperties = userProperties(rest[length : length+n])

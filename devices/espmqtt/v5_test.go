@@ -370,3 +370,47 @@ func FuzzProperties(f *testing.F) {
 		}
 	})
 }
+
+// TestUnprepared: a client that was made for 3.1.1, and then is given version 5.0, crashes where it needs what it has only
+// when it is made for that.
+func TestUnprepared(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(*rig){
+		"publish":              func(r *rig) { r.Publish("t", nil, 0, false) },
+		"enqueue":              func(r *rig) { r.Enqueue("t", nil, 1, false, true) },
+		"subscribe":            func(r *rig) { r.Subscribe("f", 0) },
+		"unsubscribe":          func(r *rig) { r.Unsubscribe("f") },
+		"disconnect":           func(r *rig) { _ = r.Disconnect() },
+		"stop":                 func(r *rig) { _ = r.Stop() },
+		"connect property":     func(r *rig) { _ = r.SetConnectProperty(ConnectProperty{}) },
+		"publish property":     func(r *rig) { _ = r.SetPublishProperty(&PublishProperty{}) },
+		"subscribe property":   func(r *rig) { _ = r.SetSubscribeProperty(&SubscribeProperty{}) },
+		"unsubscribe property": func(r *rig) { _ = r.SetUnsubscribeProperty(&UnsubscribeProperty{}) },
+		"disconnect property":  func(r *rig) { _ = r.SetDisconnectProperty(DisconnectProperty{Reason: 4}) },
+		"PUBLISH":              func(r *rig) { r.send("3005 0001 74 00 70") },
+		"DISCONNECT":           func(r *rig) { r.send("e000") },
+		"end":                  func(r *rig) { _ = r.conn.Close() },
+		"nothing":              nil,
+		"no property":          func(r *rig) { _ = r.SetDisconnectProperty(DisconnectProperty{}) },
+		"PUBREC":               func(r *rig) { r.send("5002 0007") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inRig(t, options{}, func(r *rig) {
+				config := Config{}
+				v5Client(&config)
+				if err := r.SetConfig(config); err != nil {
+					t.Fatal(err)
+				}
+				survives := do == nil || name == "no property" || name == "PUBREC"
+				if do != nil {
+					do(r)
+				}
+				time.Sleep(2 * time.Second)
+				if r.dead() == survives {
+					t.Errorf("the board has crashed: %v", r.dead())
+				}
+			})
+		})
+	}
+}
