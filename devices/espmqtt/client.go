@@ -166,6 +166,7 @@ func New(config Config, kconfig Kconfig, environment Environment, behaviour Beha
 	if err = cmp.Or(err, conflict); err != nil {
 		return nil, err
 	}
+	c.event.V5 = c.isV5()
 	switch {
 	case !kconfig.CustomOutbox:
 		c.outbox = outbox{NewOutbox(environment.Memory)}

@@ -146,6 +146,9 @@ func (c *client) connectPacket() []byte {
 func (c *client) sendDisconnect() {
 	var body []byte
 	if c.isV5() {
+		if c.unprepared() {
+			return
+		}
 		if body = c.v5.disconnect.body(); c.has(DisconnectWithoutReason) {
 			body = nil
 		}

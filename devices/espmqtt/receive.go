@@ -439,6 +439,9 @@ func (c *client) deliverPublish() bool {
 		}
 		read += n
 		e.Data, e.short, e.Offset, e.Topic = r.buffer[:n], 0, offset, ""
+		if c.isV5() {
+			c.readTexts()
+		}
 		if c.kconfig.TopicInAllDataEvents || c.has(TopicInFragments) {
 			e.Topic = topic
 		}
