@@ -28,6 +28,8 @@ type conformance struct {
 	mu     sync.Mutex // the power may go while a command runs
 	client *espmqtt.Client
 	inData atomic.Pointer[espmqtt.Event] // to be dispatched when a message comes
+
+	subscribeProperty espmqtt.SubscribeProperty // the newest one; the client points to it
 }
 
 // command is a command of the console.
@@ -186,11 +188,14 @@ func (a *conformance) apply(object map[string]json.RawMessage) (known bool) {
 		case "connect_property":
 			return set(a, raw, a.client.SetConnectProperty)
 		case "publish_property":
-			return set(a, raw, a.client.SetPublishProperty)
+			return set(a, raw, func(p espmqtt.PublishProperty) error { return a.client.SetPublishProperty(&p) })
 		case "subscribe_property":
-			return set(a, raw, a.client.SetSubscribeProperty)
+			return set(a, raw, func(p espmqtt.SubscribeProperty) error {
+				a.subscribeProperty = p // whatever the client thinks of it, which may point to it already
+				return a.client.SetSubscribeProperty(&a.subscribeProperty)
+			})
 		case "unsubscribe_property":
-			return set(a, raw, a.client.SetUnsubscribeProperty)
+			return set(a, raw, func(p espmqtt.UnsubscribeProperty) error { return a.client.SetUnsubscribeProperty(&p) })
 		case "disconnect_property":
 			return set(a, raw, a.client.SetDisconnectProperty)
 		}
@@ -364,7 +369,7 @@ func (a *conformance) handle(e espmqtt.Event) {
 		a.log('I', "MQTT_EVENT_CONNECTED session_present=%d", present)
 		a.userProperties("CONNACK_USER_PROPERTY", e)
 	case espmqtt.EventDisconnected:
-		if e.HasProperty {
+		if e.V5 {
 			a.log('W', "DISCONNECT_REASON=%d", e.ReasonCode)
 		}
 		a.log('I', "MQTT_EVENT_DISCONNECTED")
@@ -406,7 +411,7 @@ func (a *conformance) data(e espmqtt.Event) {
 	if e.DataLength() > 0 {
 		a.log('I', "MQTT_EVENT_DATA_PAYLOAD %s", printed(e.Data))
 	}
-	if e.HasProperty {
+	if e.V5 {
 		a.properties(e)
 	}
 	if e.Offset+e.DataLength() == e.TotalLength {

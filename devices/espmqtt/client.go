@@ -169,7 +169,7 @@ func New(config Config, kconfig Kconfig, environment Environment, behaviour Beha
 	if err = cmp.Or(err, conflict); err != nil {
 		return nil, err
 	}
-	c.v5.made = c.isV5()
+	c.event.V5 = c.isV5()
 	switch {
 	case !kconfig.CustomOutbox:
 		c.outbox = outbox{NewOutbox(environment.Memory)}

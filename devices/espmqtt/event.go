@@ -42,9 +42,8 @@ type Event struct {
 	SessionPresent bool
 	Error          ErrorHandle
 
-	// HasProperty says that there is a struct for what is of MQTT 5.0: the client was made for that version, be it that
-	// it speaks another one by now.
-	HasProperty    bool
+	// Of MQTT 5.0. They are there where the client was made for it, whatever its version is by now.
+	V5             bool
 	ReasonCode     int
 	UserProperties UserProperties // of this packet alone
 	Properties     EventProperties
@@ -122,7 +121,7 @@ func (c *Client) DispatchCustomEvent(e Event) error {
 
 // dispatch posts the event as it now is, and runs the queue, in the calling task and with the lock held (ESP-EVT-10).
 func (c *client) dispatch(id EventID) {
-	c.event.ID, c.event.Protocol, c.event.HasProperty = id, c.settings.protocol, c.v5.made
+	c.event.ID, c.event.Protocol = id, c.settings.protocol
 	if c.event.topic = nil; id == EventData {
 		c.event.topic = c.topicInBuffer()
 	}
@@ -131,7 +130,7 @@ func (c *client) dispatch(id EventID) {
 	} else if c.post(c.event) {
 		c.runQueue()
 	}
-	if !c.withoutV5() {
+	if c.isV5() && !c.unprepared() {
 		c.event.UserProperties = nil
 	}
 }

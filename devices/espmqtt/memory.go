@@ -18,7 +18,7 @@ func (c *client) memory(from, n int) []byte {
 	if from < len(buffer) {
 		copy(found, buffer[from:])
 	}
-	var heap []byte
+	heap := make([]byte, -len(buffer)&3) // a block takes whole words
 	s := &c.settings
 	for _, text := range []string{s.username, s.password, s.clientID, s.willTopic, string(s.willMessage), s.host, s.path, s.scheme} {
 		if text != "" {

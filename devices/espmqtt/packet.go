@@ -53,9 +53,13 @@ func (c *client) reason(code byte) []byte {
 	return []byte{code, 0}
 }
 
-// acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP, in MQTT 5.0 with reason code 0 (ESP-RX-20). It is nil where the
-// output buffer has no room for it.
+// acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP, in MQTT 5.0 with reason code 0 (ESP-RX-20). Identifier 0, which
+// nothing may have, stands for one that is yet to be taken: what is acknowledged with it gets an answer with another one. It
+// is nil where the output buffer has no room for it.
 func (c *client) acknowledgement(first byte, id uint16) []byte {
+	if id == 0 {
+		id = c.nextID()
+	}
 	body := append(binary.BigEndian.AppendUint16(nil, id), c.reason(0)...)
 	if headerRoom+len(body) > c.settings.outSize {
 		c.log('E', "Publish response message cannot be created")
@@ -147,7 +151,7 @@ func (c *client) connectPacket() []byte {
 func (c *client) sendDisconnect() {
 	var body []byte
 	if c.isV5() {
-		if c.withoutV5() {
+		if c.unprepared() {
 			return
 		}
 		if body = c.v5.disconnect.body(); c.has(DisconnectWithoutReason) {

@@ -92,12 +92,13 @@ func (c *client) receiveMessage(wait time.Duration) progress {
 		if r.buffer[0]>>4 != typePublish {
 			return c.tooBig()
 		}
-		if missing := r.header + 2 - r.length; missing > 0 {
-			n, err := c.transport.read(r.buffer[r.length:r.length+missing], wait)
+		if r.length < r.header+2 {
+			// The topic's length; where one byte of it is there, the client takes two more than it needs.
+			n, err := c.transport.read(r.buffer[r.length:r.length+r.length-r.header+2], wait)
 			if n == 0 {
 				return c.nothingRead(err, stalled)
 			}
-			if r.length += n; n < missing {
+			if r.length += n; r.length < r.header+2 {
 				return pending
 			}
 		}
@@ -300,9 +301,16 @@ func (c *client) pubcomp(id uint16) bool {
 func isFailure(reason []byte) bool { return len(reason) > 0 && reason[0] >= 0x80 }
 
 // acknowledgedID is the identifier of an acknowledgement: in 3.x always in the bytes behind a length of one byte.
-func (c *client) acknowledgedID() uint16 {
+func (c *client) acknowledgedID() uint16 { return c.identifier(c.receiver.length) }
+
+// acknowledgedInEvent is the identifier that the event of an acknowledgement has. It is looked for in the whole buffer:
+// behind a packet that is too short to have one, the bytes of an earlier packet are found.
+func (c *client) acknowledgedInEvent() int { return int(c.identifier(len(c.receiver.buffer))) }
+
+// identifier is that of the acknowledgement in the buffer, of which so many bytes count.
+func (c *client) identifier(length int) uint16 {
 	r := &c.receiver
-	if !c.isV5() && r.header != 2 || r.length < r.header+2 {
+	if !c.isV5() && r.header != 2 || length < r.header+2 {
 		return 0
 	}
 	return binary.BigEndian.Uint16(r.buffer[r.header:])
@@ -324,7 +332,7 @@ func (c *client) complete(id uint16) {
 	if c.isV5() {
 		c.v5Completed()
 	}
-	c.event.MessageID = int(id)
+	c.event.MessageID = c.acknowledgedInEvent()
 	switch {
 	case c.has(PublishedNotReported):
 	case c.isV5() && isFailure(c.receiver.rest()) && !c.does(QuirkFailureAsSuccess):
@@ -356,7 +364,7 @@ func (c *client) subscribed() bool {
 		return false
 	}
 	e := &c.event
-	e.MessageID, e.Data, e.TotalLength, e.Offset = int(id), codes, len(codes), 0
+	e.MessageID, e.Data, e.TotalLength, e.Offset = c.acknowledgedInEvent(), codes, len(codes), 0
 	e.Error = ErrorHandle{SocketErrno: e.Error.SocketErrno}
 	for _, code := range codes {
 		if code >= 0x80 && !c.has(SubackFailureHidden) {
@@ -377,7 +385,7 @@ func (c *client) unsubscribed() {
 		e.Data = c.v5Codes()
 		e.TotalLength, e.Offset = len(e.Data), 0
 	}
-	c.event.MessageID = int(id)
+	c.event.MessageID = c.acknowledgedInEvent()
 	if c.isV5() && isFailure(c.event.Data) && !c.does(QuirkFailureAsSuccess) {
 		c.dispatchRejection()
 		return
@@ -390,7 +398,7 @@ func (c *client) unsubscribed() {
 func (c *client) deliverPublish() bool {
 	r, e := &c.receiver, &c.event
 	first, qos := r.buffer[0], r.qos()
-	eventID, answerID := r.publishID()
+	eventID, answerID := c.publishID()
 	readable := c.v5Publish
 	if !c.isV5() {
 		readable = c.v3Publish
@@ -411,7 +419,7 @@ func (c *client) deliverPublish() bool {
 		}
 	}
 	e.MessageID, e.QoS, e.Retain, e.DUP = int(eventID), qos, first&1 != 0, first&8 != 0
-	e.Offset, e.TotalLength = 0, e.DataLength()+max(0, r.total-r.length)
+	e.Offset, e.TotalLength = 0, e.DataLength()+r.total-r.length
 	if c.has(BufferOffByOne) && r.total == r.size && len(e.Data) > 0 {
 		e.Data, e.TotalLength = e.Data[:len(e.Data)-1], e.TotalLength-1
 	}
@@ -444,6 +452,9 @@ func (c *client) deliverPublish() bool {
 		}
 		read += n
 		e.Data, e.short, e.Offset, e.Topic = r.buffer[:n], 0, offset, ""
+		if c.isV5() {
+			c.readTexts()
+		}
 		if c.kconfig.TopicInAllDataEvents || c.has(TopicInFragments) {
 			e.Topic = topic
 		}
@@ -461,38 +472,50 @@ func (c *client) deliverPublish() bool {
 // v3Publish finds topic and payload of the PUBLISH in the buffer.
 func (c *client) v3Publish() (ok bool) {
 	r := &c.receiver
-	if r.header+2 >= r.length {
+	start, end, ok := c.topic(r.length)
+	if !ok {
 		return false
 	}
-	start := r.header + 2 + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
-	if start > r.length {
-		return false
-	}
-	c.event.Topic = string(r.buffer[r.header+2 : start])
+	c.event.Topic = string(r.buffer[start:end])
+	// The payload is looked for anew, from where the remaining length ends after all.
+	start = r.header + 2 + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
 	if r.qos() > 0 {
 		start += 2 // perhaps cut off, then it is taken for payload (ESP-RX-15)
 	}
-	c.event.Data = r.buffer[min(start, r.length):r.length]
+	end = min(r.length, r.total)
+	c.event.Data = r.buffer[min(start, end):end]
 	return true
 }
 
+// topic is where the topic of the PUBLISH in the buffer begins and ends; it is false where that is not within a packet of so
+// many bytes. Before 5.0 the client looks for the end of a remaining length that is too long further than elsewhere.
+func (c *client) topic(length int) (start, end int, ok bool) {
+	r := &c.receiver
+	start = r.header
+	for !c.isV5() && start < length && r.buffer[start-1]&0x80 != 0 {
+		start++
+	}
+	if start += 2; start >= length {
+		return 0, 0, false
+	}
+	end = start + int(binary.BigEndian.Uint16(r.buffer[start-2:]))
+	return start, end, end <= length
+}
+
 // publishID is the identifier of the PUBLISH in the buffer: for the event, which has 0 where it is cut off, and for the
-// answer, for which the client then reads beyond the buffer (ESP-RX-15); there the model finds zeros.
-func (r *receiver) publishID() (event, answer uint16) {
-	if r.qos() == 0 || r.header+2 > r.length {
-		return 0, 0
-	}
-	at := r.header + 2 + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
-	for i := at; i < at+2; i++ {
-		answer <<= 8
-		if i < r.size && i < r.total {
-			answer |= uint16(r.buffer[i])
+// answer, for which the client then reads beyond what it received (ESP-RX-15); beyond the buffer the model finds zeros.
+func (c *client) publishID() (event, answer uint16) {
+	r := &c.receiver
+	within := func(length int) uint16 {
+		_, end, ok := c.topic(length)
+		if !ok || end+2 > length || r.qos() == 0 {
+			return 0
 		}
+		var id [2]byte
+		copy(id[:], r.buffer[min(end, len(r.buffer)):])
+		return binary.BigEndian.Uint16(id[:])
 	}
-	if at+2 > r.length {
-		return 0, answer
-	}
-	return answer, answer
+	return within(r.length), within(r.total)
 }
 
 // answerPublish acknowledges a received message as its QoS asks (ESP-RX-20).

@@ -22,7 +22,7 @@ func (c *Client) Subscribe(filter string, qos int) int {
 	options := byte(qos)
 	var property SubscribeProperty
 	if c.isV5() {
-		if c.withoutV5() {
+		if c.unprepared() {
 			return Failure
 		}
 		if qos > int(c.v5.server.maximumQoS) {
@@ -31,6 +31,7 @@ func (c *Client) Subscribe(filter string, qos int) int {
 			return Failure
 		}
 		keep(&property, c.v5.subscribe)
+		property.UserProperty = c.pairs(property.UserProperty)
 		options = property.options() | byte(qos&3)
 	}
 	filter = sharedFilter(property.Shared, property.ShareName, filter)
@@ -46,10 +47,11 @@ func (c *Client) Unsubscribe(filter string) int {
 	c.unsent = 0
 	var property UnsubscribeProperty
 	if c.isV5() {
-		if c.withoutV5() {
+		if c.unprepared() {
 			return Failure
 		}
 		keep(&property, c.v5.unsubscribe)
+		property.UserProperty = c.pairs(property.UserProperty)
 	}
 	filter = sharedFilter(property.Shared && !c.has(SharedUnsubscribeLost), property.ShareName, filter)
 	return c.request(typeUnsubscribe, filter, property.UserProperty.append(nil))

@@ -29,7 +29,7 @@ type Case struct {
 	Rules        []Rule                     `json:"rules"`
 	Steps        []Step                     `json:"steps"`
 	Transport    string                     `json:"transport"` // ws, or empty for plain TCP
-	WSAnswer     string                     `json:"ws_answer"` // instead of the broker's answer to an upgrade
+	WSAnswer     *string                    `json:"ws_answer"` // instead of the broker's answer to an upgrade; may be empty
 	RefuseUntil  int                        `json:"refuse_until_ms"`
 	Kconfig      map[string]json.RawMessage `json:"kconfig"`
 	Milliseconds int                        `json:"run_ms"`
