@@ -145,7 +145,8 @@ func (a *conformance) init(values []given) bool {
 	return true
 }
 
-// config applies one blob. What the client makes of it, the application does not look at.
+// config applies one blob. What the client makes of it, the application does not look at. The original frees the properties
+// of PUBLISH before the client reads them (ESP-V5-01), so that what is sent is a matter of luck; here they are what was set.
 func (a *conformance) config(values []given) bool {
 	value, ok := a.read(values[0].text)
 	if !ok {
@@ -298,6 +299,14 @@ func (a *conformance) dispatch(client *espmqtt.Client, event espmqtt.Event) bool
 
 // handle prints an event.
 func (a *conformance) handle(e espmqtt.Event) {
+	a.show(e)
+	printed := (e.ID == espmqtt.EventConnected || e.ID == espmqtt.EventData) && len(e.UserProperties) > 0
+	if printed && slices.Contains(a.power.board.options.Quirks, UserPropertiesFreedTwice) {
+		a.power.panic(FailedAssert)
+	}
+}
+
+func (a *conformance) show(e espmqtt.Event) {
 	switch e.ID {
 	case espmqtt.EventBeforeConnect:
 		a.extension("MQTT_EVENT_BEFORE_CONNECT")

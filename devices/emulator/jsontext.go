@@ -175,7 +175,7 @@ func (p *jsonParser) object() map[string]any {
 }
 
 func (p *jsonParser) array() []any {
-	var elements []any
+	elements := []any{}
 	if p.next(); p.token == arrayEnds {
 		return elements
 	}
