@@ -152,19 +152,15 @@ func (p *DisconnectProperty) body() []byte {
 	return appendProperties([]byte{p.Reason}, p.UserProperty.append(properties))
 }
 
-// notV5 refuses calls that only a client of MQTT 5.0 takes.
-func (c *client) notV5() error {
-	const why = "MQTT protocol version is not v5"
-	c.log5('E', why)
-	return fmt.Errorf("%s: %w", why, ErrFail)
-}
+// errNotV5 is for calls that only a client of MQTT 5.0 takes.
+var errNotV5 = fmt.Errorf("MQTT protocol version is not v5: %w", ErrFail)
 
 // SetConnectProperty is esp_mqtt5_client_set_connect_property. What it leaves at zero stays as it was, but for the
 // maximum packet size (ESP-CONN-09, ESP-CONN-11).
 func (c *Client) SetConnectProperty(p ConnectProperty) error {
 	defer c.lock()()
 	if !c.isV5() {
-		return c.notV5()
+		return errNotV5
 	}
 	old := c.v5.connect
 	c.v5.connect = connectProperty{
@@ -192,7 +188,7 @@ func (c *Client) SetPublishProperty(p PublishProperty) error {
 	defer c.lock()()
 	switch {
 	case !c.isV5():
-		return c.notV5()
+		return errNotV5
 	case p.TopicAlias > c.v5.server.topicAliasMaximum:
 		c.log5('E', "Topic alias %d is bigger than server support %d", p.TopicAlias, c.v5.server.topicAliasMaximum)
 		return fmt.Errorf("topic alias %d: %w", p.TopicAlias, ErrFail)
@@ -233,7 +229,7 @@ func (c *client) shareable(shared bool, name string, noLocal bool) error {
 	why := ""
 	switch {
 	case !c.isV5():
-		return c.notV5()
+		return errNotV5
 	case !shared:
 		return nil
 	case noLocal:
@@ -253,7 +249,7 @@ func (c *client) shareable(shared bool, name string, noLocal bool) error {
 func (c *Client) SetDisconnectProperty(p DisconnectProperty) error {
 	defer c.lock()()
 	if !c.isV5() {
-		return c.notV5()
+		return errNotV5
 	}
 	c.v5.disconnect = DisconnectProperty{
 		SessionExpiryInterval: cmp.Or(p.SessionExpiryInterval, c.v5.disconnect.SessionExpiryInterval),
