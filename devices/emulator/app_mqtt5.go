@@ -81,9 +81,9 @@ func (a *mqtt5Example) handle(e espmqtt.Event) {
 			format = 1
 		}
 		a.log('I', "payload_format_indicator is %d", format)
-		a.log('I', "response_topic is %s", cText(e.Properties.ResponseTopic))
-		a.log('I', "correlation_data is %s", cText(e.Properties.CorrelationData))
-		a.log('I', "content_type is %s", cText(e.Properties.ContentType))
+		a.log('I', "response_topic is %s", printed(e.Properties.ResponseTopic))
+		a.log('I', "correlation_data is %s", printed(e.Properties.CorrelationData))
+		a.log('I', "content_type is %s", printed(e.Properties.ContentType))
 		a.log('I', "TOPIC=%s", e.Topic)
 		a.log('I', "DATA=%s", e.Data)
 	case espmqtt.EventError:

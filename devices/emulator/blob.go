@@ -154,7 +154,7 @@ func endText(path string, field reflect.Value) {
 		field = field.Elem()
 	}
 	if field.Kind() == reflect.String {
-		field.SetString(cText(field.String()))
+		field.SetString(printed(field.String()))
 	}
 }
 
@@ -168,11 +168,11 @@ func readProperties[T any](a *conformance, node map[string]any) (any, bool) {
 	for _, name := range slices.Sorted(maps.Keys(node)) {
 		field, known := fields[name]
 		if !known {
-			a.log('W', "json config: unknown field name '%s', skipping", cText(name))
+			a.log('W', "json config: unknown field name '%s', skipping", printed(name))
 			continue
 		}
 		if err := assign(field, node[name]); err != nil {
-			a.log('E', "json config: field '%s' has an unexpected JSON type (%s)", cText(name), err)
+			a.log('E', "json config: field '%s' has an unexpected JSON type (%s)", printed(name), err)
 			return nil, false
 		}
 		endText(name, field)

@@ -300,8 +300,8 @@ func (a *conformance) dispatch(client *espmqtt.Client, event espmqtt.Event) bool
 // handle prints an event.
 func (a *conformance) handle(e espmqtt.Event) {
 	a.show(e)
-	printed := (e.ID == espmqtt.EventConnected || e.ID == espmqtt.EventData) && len(e.UserProperties) > 0
-	if printed && slices.Contains(a.power.board.options.Quirks, UserPropertiesFreedTwice) {
+	freed := (e.ID == espmqtt.EventConnected || e.ID == espmqtt.EventData) && len(e.UserProperties) > 0
+	if freed && slices.Contains(a.power.board.options.Quirks, UserPropertiesFreedTwice) {
 		a.power.panic(FailedAssert)
 	}
 }
@@ -358,11 +358,11 @@ func (a *conformance) show(e espmqtt.Event) {
 func (a *conformance) data(e espmqtt.Event) {
 	topic := ""
 	if e.Topic != "" {
-		topic = " topic=" + cText(e.Topic)
+		topic = " topic=" + printed(e.Topic)
 	}
 	a.log('I', "MQTT_EVENT_DATA%s qos=%d len=%d offset=%d total=%d", topic, e.QoS, e.DataLength(), e.Offset, e.TotalLength)
 	if e.DataLength() > 0 {
-		a.log('I', "MQTT_EVENT_DATA_PAYLOAD %s", cText(e.Data))
+		a.log('I', "MQTT_EVENT_DATA_PAYLOAD %s", printed(e.Data))
 	}
 	if e.Protocol == espmqtt.ProtocolV5 {
 		a.properties(e)
@@ -387,7 +387,7 @@ func (a *conformance) properties(e espmqtt.Event) {
 		{"correlation_data", p.CorrelationData},
 	} {
 		if len(text.value) > 0 {
-			a.log('I', "DATA_PROP %s=%s", text.name, cText(text.value))
+			a.log('I', "DATA_PROP %s=%s", text.name, printed(text.value))
 		}
 	}
 	if p.SubscriptionID > 0 {
@@ -396,8 +396,8 @@ func (a *conformance) properties(e espmqtt.Event) {
 	a.userProperties("DATA_PROP user_property", e)
 }
 
-// cText is what C makes of a text: it ends at a NUL.
-func cText[T string | []byte](text T) string {
+// printed is what C makes of a text: it ends at a NUL.
+func printed[T string | []byte](text T) string {
 	ended, _, _ := strings.Cut(string(text), "\x00")
 	return ended
 }

@@ -287,9 +287,16 @@ func (c *client) pubcomp(id uint16) {
 func isFailure(reason []byte) bool { return len(reason) > 0 && reason[0] >= 0x80 }
 
 // acknowledgedID is the identifier of an acknowledgement: in 3.x always in the bytes behind a length of one byte.
-func (c *client) acknowledgedID() uint16 {
+func (c *client) acknowledgedID() uint16 { return c.identifier(c.receiver.length) }
+
+// acknowledgedInEvent is the identifier that the event of an acknowledgement has. It is looked for in the whole buffer:
+// behind a packet that is too short to have one, the bytes of an earlier packet are found.
+func (c *client) acknowledgedInEvent() int { return int(c.identifier(len(c.receiver.buffer))) }
+
+// identifier is that of the acknowledgement in the buffer, of which so many bytes count.
+func (c *client) identifier(length int) uint16 {
 	r := &c.receiver
-	if !c.isV5() && r.header != 2 || r.length < r.header+2 {
+	if !c.isV5() && r.header != 2 || length < r.header+2 {
 		return 0
 	}
 	return binary.BigEndian.Uint16(r.buffer[r.header:])
@@ -311,7 +318,7 @@ func (c *client) complete(id uint16) {
 	if c.isV5() {
 		c.v5Completed()
 	}
-	c.event.MessageID = int(id)
+	c.event.MessageID = c.acknowledgedInEvent()
 	switch {
 	case c.has(PublishedNotReported):
 	case c.isV5() && isFailure(c.receiver.rest()) && !c.does(QuirkFailureAsSuccess):
@@ -343,7 +350,7 @@ func (c *client) subscribed() bool {
 		return false
 	}
 	e := &c.event
-	e.MessageID, e.Data, e.TotalLength, e.Offset = int(id), codes, len(codes), 0
+	e.MessageID, e.Data, e.TotalLength, e.Offset = c.acknowledgedInEvent(), codes, len(codes), 0
 	e.Error = ErrorHandle{SocketErrno: e.Error.SocketErrno}
 	for _, code := range codes {
 		if code >= 0x80 && !c.has(SubackFailureHidden) {
@@ -364,7 +371,7 @@ func (c *client) unsubscribed() {
 		e.Data = c.v5Codes()
 		e.TotalLength, e.Offset = len(e.Data), 0
 	}
-	c.event.MessageID = int(id)
+	c.event.MessageID = c.acknowledgedInEvent()
 	if c.isV5() && isFailure(c.event.Data) && !c.does(QuirkFailureAsSuccess) {
 		c.dispatchRejection()
 		return

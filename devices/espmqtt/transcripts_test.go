@@ -33,23 +33,37 @@ func TestMain(m *testing.M) {
 // TestTranscripts goes through the recorded cases with the emulated board and compares what it does, and when, with what
 // the real client did.
 func TestTranscripts(t *testing.T) {
-	files, err := transcriptFiles(*transcripts)
+	playFolder(t, *transcripts, func(match bool) {
+		compared.all.Add(1) // also one that cannot be read or played
+		if match {
+			compared.match.Add(1)
+		}
+	})
+}
+
+// TestRecordings does the same with cases that showed something which those of TestTranscripts do not. They were recorded
+// in the same way, with the same client.
+func TestRecordings(t *testing.T) {
+	playFolder(t, "testdata/recordings", func(bool) {})
+}
+
+// playFolder plays each case of a folder and tells whether it matches.
+func playFolder(t *testing.T, folder string, done func(match bool)) {
+	files, err := transcriptFiles(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".json"), func(t *testing.T) {
 			t.Parallel()
-			compared.all.Add(1) // also one that cannot be read or played
+			defer func() { done(!t.Failed()) }()
 			recorded, err := transcript.Read(file)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if difference := transcript.Difference(recorded.Trace, play(t, &recorded.Case, espmqtt.Behaviour{})); difference != "" {
 				t.Errorf("%s: %s", recorded.Case.About, difference)
-				return
 			}
-			compared.match.Add(1)
 		})
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/encoding/unicode"
+
 	"mqtthil/devices/emulator"
 	"mqtthil/devices/espmqtt"
 )
@@ -172,13 +174,22 @@ var (
 		`Mqtt client (started|stopped)|will reconnect`)
 )
 
+// readable is a line as the recorder read it: what is not UTF-8 became U+FFFD, and blanks at the end were lost.
+func readable(line string) string {
+	text, err := unicode.UTF8.NewDecoder().String(line)
+	if err != nil { // never of this decoder
+		text = line
+	}
+	return strings.TrimRight(text, " \t\n\v\f\r\x1c\x1d\x1e\x1f\u0085\u00a0")
+}
+
 // listen reads the board's console to its end.
 func (t *trace) listen(console io.Reader, address string) {
 	_, port, _ := net.SplitHostPort(address)
 	lines := bufio.NewReader(console)
 	for {
 		line, err := lines.ReadString('\n')
-		if m := eventLine.FindStringSubmatch(strings.TrimRight(line, "\r\n")); m != nil && keptText.MatchString(m[1]) {
+		if m := eventLine.FindStringSubmatch(readable(line)); m != nil && keptText.MatchString(m[1]) {
 			t.addEvent(strings.ReplaceAll(m[1], port, "PORT"))
 		}
 		if err != nil {

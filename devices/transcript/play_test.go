@@ -151,3 +151,24 @@ func FuzzReadPacket(f *testing.F) {
 		}
 	})
 }
+
+// TestReadable: bytes that are not UTF-8 are read as Python's decoder reads them, one U+FFFD for each maximal part of a
+// character, and blanks at the end are not kept.
+func TestReadable(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"I (1) x: a \t\r\n":            "I (1) x: a",
+		"a\xe2\x82b":                   "a\ufffdb",
+		"\xff\xfe":                     "\ufffd\ufffd",
+		"\xf0\x9f\x98":                 "\ufffd",
+		"\xed\xa0\x80":                 "\ufffd\ufffd\ufffd",
+		"\xc0\xaf":                     "\ufffd\ufffd",
+		"\xe2\x82\xff\x80":             "\ufffd\ufffd\ufffd",
+		"\xf4\x90\x80\x80":             "\ufffd\ufffd\ufffd\ufffd",
+		"gr\u00fc\u00dfe \u65e5\u672c": "gr\u00fc\u00dfe \u65e5\u672c",
+	} {
+		if got := readable(raw); got != want {
+			t.Errorf("%q is read as %q, not %q", raw, got, want)
+		}
+	}
+}

@@ -61,8 +61,9 @@ func (t *trace) addPacket(r Row, packet []byte) {
 
 // addEvent adds a row for a line of the console.
 func (t *trace) addEvent(text string) {
-	if len(text) > wholeLine {
-		text = fmt.Sprintf("%s...[%d chars, crc32 %08x]", text[:lineHead], len(text), crc32.ChecksumIEEE([]byte(text)))
+	if characters := []rune(text); len(characters) > wholeLine {
+		text = fmt.Sprintf("%s...[%d chars, crc32 %08x]", string(characters[:lineHead]), len(characters),
+			crc32.ChecksumIEEE([]byte(text)))
 	}
 	t.add(Row{Kind: kindEvent, Text: text})
 }
