@@ -297,7 +297,7 @@ func (a *conformance) dispatch(client *espmqtt.Client, event espmqtt.Event) bool
 	return true
 }
 
-// handle prints an event.
+// handle prints an event, and does to the board what the original does with it.
 func (a *conformance) handle(e espmqtt.Event) {
 	a.show(e)
 	freed := (e.ID == espmqtt.EventConnected || e.ID == espmqtt.EventData) && len(e.UserProperties) > 0
@@ -306,6 +306,7 @@ func (a *conformance) handle(e espmqtt.Event) {
 	}
 }
 
+// show prints an event.
 func (a *conformance) show(e espmqtt.Event) {
 	switch e.ID {
 	case espmqtt.EventBeforeConnect:
