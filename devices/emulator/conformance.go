@@ -253,6 +253,7 @@ func (a *conformance) destroy([]string) bool {
 	if a.client == nil {
 		return true
 	}
+	a.client.UnregisterEvent()
 	if err := a.client.Destroy(); err != nil {
 		return false
 	}

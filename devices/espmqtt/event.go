@@ -186,7 +186,7 @@ func (c *client) handle(e Event) {
 			e.Topic = string(e.topic)
 		}
 	}
-	if !c.dead() && c.handler != nil {
+	if !c.dead() && c.handler != nil && !c.deaf.Load() {
 		e.Client = &Client{client: c, inHandler: true}
 		c.handler(e)
 	}

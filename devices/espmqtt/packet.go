@@ -55,12 +55,17 @@ func (c *client) reason(code byte) []byte {
 
 // acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP, in MQTT 5.0 with reason code 0 (ESP-RX-20). Identifier 0, which
 // nothing may have, stands for one that is yet to be taken: what is acknowledged with it gets an answer with another one.
+// It is nil where the output buffer has no room for it.
 func (c *client) acknowledgement(first byte, id uint16) []byte {
 	if id == 0 {
 		id = c.nextID()
 	}
-	body := binary.BigEndian.AppendUint16(nil, id)
-	return c.packet(first, append(body, c.reason(0)...))
+	body := append(binary.BigEndian.AppendUint16(nil, id), c.reason(0)...)
+	if headerRoom+len(body) > c.settings.outSize {
+		c.log('E', "Publish response message cannot be created")
+		return nil
+	}
+	return c.packet(first, body)
 }
 
 // connectPacket builds CONNECT (ESP-CONN-01 … 10). It is nil where the packet does not fit the output buffer.

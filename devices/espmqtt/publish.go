@@ -65,7 +65,9 @@ func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int
 	}
 	if it != nil {
 		c.v5.inFlight++
-		it.Since, it.State, it.sentOn = c.now(), Transmitted, c.connects
+		if it = c.transmitted(p.id); it != nil {
+			it.Since = c.now()
+		}
 	}
 	if qos == 0 && c.has(PublishedForQoS0) {
 		c.event.MessageID = 0

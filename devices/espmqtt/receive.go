@@ -8,12 +8,17 @@ import (
 // receiver is the state of the packet that is coming in. Its buffer lives as long as the configuration, and what is left
 // in it of an earlier packet shows where the client reads too far.
 type receiver struct {
-	buffer []byte
-	length int   // bytes of the packet that are in the buffer
-	header int   // length of its fixed header
-	total  int   // length of the whole packet; it may be more than the buffer holds
-	moved  int64 // when bytes of it came last, in ms since boot
+	buffer []byte // at least smallestBuffer bytes
+	size   int    // of the buffer, as far as the client knows
+	length int    // bytes of the packet that are in the buffer
+	header int    // length of its fixed header
+	total  int    // length of the whole packet; it may be more than the buffer holds
+	moved  int64  // when bytes of it came last, in ms since boot
 }
+
+// smallestBuffer is what memory the input buffer has, however small it is set, in bytes: the client puts a whole fixed header
+// into one that has not the room.
+const smallestBuffer = 16
 
 // reset makes room for the next packet.
 func (r *receiver) reset() { r.length, r.header, r.total = 0, 0, 0 }
@@ -83,7 +88,7 @@ func (c *client) receiveMessage(wait time.Duration) progress {
 		return failed
 	}
 	want := r.total
-	if r.total > len(r.buffer) {
+	if r.total > r.size {
 		if r.buffer[0]>>4 != typePublish {
 			return c.tooBig()
 		}
@@ -105,10 +110,10 @@ func (c *client) receiveMessage(wait time.Duration) progress {
 		if !c.does(QuirkHeaderCut) {
 			need += 2
 		}
-		if need > len(r.buffer) {
+		if need > r.size {
 			return c.tooBig()
 		}
-		want = len(r.buffer)
+		want = r.size
 	}
 	if r.length < want {
 		n, err := c.transport.read(r.buffer[r.length:want], wait)
@@ -224,9 +229,9 @@ func (c *client) process() bool {
 	case typePuback, typePubcomp:
 		c.complete(c.acknowledgedID())
 	case typePubrec:
-		c.pubrec(c.acknowledgedID())
+		return c.pubrec(c.acknowledgedID())
 	case typePubrel:
-		c.pubcomp(c.acknowledgedID())
+		return c.pubcomp(c.acknowledgedID())
 	case typeSuback:
 		return c.subscribed()
 	case typeUnsuback:
@@ -247,18 +252,21 @@ func (c *client) process() bool {
 	return true
 }
 
-// pubrec answers PUBREC with PUBREL, known or not and whatever its reason code says (ESP-OUTBOX-03).
-func (c *client) pubrec(id uint16) {
+// pubrec answers PUBREC with PUBREL, known or not and whatever its reason code says (ESP-OUTBOX-03). It is false where the
+// connection is to be given up.
+func (c *client) pubrec(id uint16) bool {
 	if c.has(NoPubrel) {
-		return
+		return true
 	}
 	it := c.outbox.get(id)
 	if c.isV5() && !c.does(QuirkPubrecFailure) && isFailure(c.receiver.rest()) {
 		c.complete(id)
-		return
+		return true
 	}
 	answer := c.pubrel(id)
 	switch {
+	case answer == nil:
+		return false
 	case it != nil:
 		it.State, it.sentOn = Acknowledged, c.connects
 	case c.isV5() && !c.does(QuirkUnknownIDs):
@@ -267,14 +275,18 @@ func (c *client) pubrec(id uint16) {
 	if err := c.send(answer); err != nil {
 		c.writeFailed(err)
 	}
+	return true
 }
 
-// pubcomp answers PUBREL, known or not (ESP-RX-21).
-func (c *client) pubcomp(id uint16) {
+// pubcomp answers PUBREL, known or not (ESP-RX-21). It is false where the connection is to be given up.
+func (c *client) pubcomp(id uint16) bool {
 	if c.has(NoPubcomp) {
-		return
+		return true
 	}
 	answer := c.acknowledgement(typePubcomp<<4, id)
+	if answer == nil {
+		return false
+	}
 	if c.isV5() && !c.received[id] && !c.does(QuirkUnknownIDs) {
 		answer = c.packet(typePubcomp<<4, append(binary.BigEndian.AppendUint16(nil, id), c.reason(reasonIDNotFound)...))
 	}
@@ -282,6 +294,7 @@ func (c *client) pubcomp(id uint16) {
 	if err := c.send(answer); err != nil {
 		c.writeFailed(err)
 	}
+	return true
 }
 
 // isFailure says whether a reason code, where there is one, is that of a failure.
@@ -292,7 +305,7 @@ func (c *client) acknowledgedID() uint16 { return c.identifier(c.receiver.length
 
 // acknowledgedInEvent is the identifier that the event of an acknowledgement has. It is looked for in the whole buffer:
 // behind a packet that is too short to have one, the bytes of an earlier packet are found.
-func (c *client) acknowledgedInEvent() int { return int(c.identifier(len(c.receiver.buffer))) }
+func (c *client) acknowledgedInEvent() int { return int(c.identifier(c.receiver.size)) }
 
 // identifier is that of the acknowledgement in the buffer, of which so many bytes count.
 func (c *client) identifier(length int) uint16 {
@@ -407,7 +420,7 @@ func (c *client) deliverPublish() bool {
 	}
 	e.MessageID, e.QoS, e.Retain, e.DUP = int(eventID), qos, first&1 != 0, first&8 != 0
 	e.Offset, e.TotalLength = 0, e.DataLength()+r.total-r.length
-	if c.has(BufferOffByOne) && r.total == len(r.buffer) && len(e.Data) > 0 {
+	if c.has(BufferOffByOne) && r.total == r.size && len(e.Data) > 0 {
 		e.Data, e.TotalLength = e.Data[:len(e.Data)-1], e.TotalLength-1
 	}
 	if c.has(DataQoSLost) {
@@ -425,7 +438,7 @@ func (c *client) deliverPublish() bool {
 			c.answerPublish(qos, answerID)
 		}
 		offset += e.DataLength()
-		n, err := c.transport.read(r.buffer[:min(len(r.buffer), r.total-read)], c.settings.networkTimeout)
+		n, err := c.transport.read(r.buffer[:min(r.size, r.total-read)], c.settings.networkTimeout)
 		if err != nil {
 			c.nothingRead(err, failed)
 			return false
@@ -527,6 +540,9 @@ func (c *client) answerPublish(qos byte, id uint16) bool {
 		}
 	default:
 		return true
+	}
+	if answer == nil {
+		return false
 	}
 	if err := c.send(answer); err != nil {
 		c.writeFailed(err)

@@ -97,7 +97,7 @@ func (c *client) request(kind byte, filter string, properties []byte, options ..
 	if it == nil {
 		return Failure
 	}
-	it.State, it.sentOn = Transmitted, c.connects
+	c.transmitted(id)
 	if !c.is(stateConnected) {
 		return int(id)
 	}
