@@ -132,7 +132,7 @@ func (s *settings) apply(config Config, c *client) (conflict, err error) {
 			s.port = config.Broker.Address.Port
 		}
 		if err := s.applyURI(*uri, c.has(CredentialsNotDecoded)); err != nil {
-			c.log('E', "Error parse uri = %s", *uri)
+			c.logURI(*uri, err)
 			return nil, err
 		}
 	}

@@ -2,6 +2,7 @@ package espmqtt
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -142,10 +143,25 @@ func splitHostPort(hostport string) (host string, port int, hasPort bool, err er
 func percentDecoded(text string) (string, error) {
 	decoded, err := url.PathUnescape(text)
 	if err != nil {
-		return "", fmt.Errorf("no two hexadecimal digits after %%: %w", ErrFail)
+		return "", errPercent
 	}
 	decoded, _, _ = strings.Cut(decoded, "\x00")
 	return decoded, nil
+}
+
+// errPercent is for a % that stands for no character.
+var errPercent = fmt.Errorf("no two hexadecimal digits after %%: %w", ErrFail)
+
+// logURI says why a URI was not taken.
+func (c *client) logURI(uri string, err error) {
+	switch {
+	case errors.Is(err, ErrNoMemory):
+		c.log('E', "esp_mqtt_client_set_uri(1124): Memory exhausted")
+	case errors.Is(err, errPercent):
+		c.log('E', "Error parse uri (non-hexadecimal data after %%) = %s", uri)
+	default:
+		c.log('E', "Error parse uri (1) = %s", uri)
+	}
 }
 
 // only says whether all characters of s are among the given ones.
