@@ -48,14 +48,14 @@ func (a *mqtt5Example) handle(e espmqtt.Event) {
 		a.log('I', "MQTT_EVENT_CONNECTED")
 		a.userProperties(e)
 		published.UserProperty = pairs
-		_ = e.Client.SetPublishProperty(published)
+		_ = e.Client.SetPublishProperty(&published)
 		a.log('I', sentPublish, e.Client.Publish("topic/qos1", []byte("data_3"), 1, true))
-		_ = e.Client.SetSubscribeProperty(espmqtt.SubscribeProperty{SubscriptionID: 25555, Shared: true, ShareName: "group1",
+		_ = e.Client.SetSubscribeProperty(&espmqtt.SubscribeProperty{SubscriptionID: 25555, Shared: true, ShareName: "group1",
 			UserProperty: pairs})
 		a.log('I', sentSubscribe, e.Client.Subscribe("topic/qos0", 0))
-		_ = e.Client.SetSubscribeProperty(espmqtt.SubscribeProperty{SubscriptionID: 25555, NoLocal: true, UserProperty: pairs})
+		_ = e.Client.SetSubscribeProperty(&espmqtt.SubscribeProperty{SubscriptionID: 25555, NoLocal: true, UserProperty: pairs})
 		a.log('I', sentSubscribe, e.Client.Subscribe("topic/qos1", 2))
-		_ = e.Client.SetUnsubscribeProperty(espmqtt.UnsubscribeProperty{Shared: true, ShareName: "group1", UserProperty: pairs})
+		_ = e.Client.SetUnsubscribeProperty(&espmqtt.UnsubscribeProperty{Shared: true, ShareName: "group1", UserProperty: pairs})
 		a.log('I', "sent unsubscribe successful, msg_id=%d", e.Client.Unsubscribe("topic/qos0"))
 	case espmqtt.EventDisconnected:
 		a.log('I', "MQTT_EVENT_DISCONNECTED")
@@ -63,7 +63,7 @@ func (a *mqtt5Example) handle(e espmqtt.Event) {
 	case espmqtt.EventSubscribed:
 		a.log('I', "MQTT_EVENT_SUBSCRIBED, msg_id=%d, reason code=0x%02x ", e.MessageID, e.Data[0])
 		a.userProperties(e)
-		_ = e.Client.SetPublishProperty(published)
+		_ = e.Client.SetPublishProperty(&published)
 		a.log('I', sentPublish, e.Client.Publish("topic/qos0", []byte("data"), 0, false))
 	case espmqtt.EventUnsubscribed:
 		a.log('I', "MQTT_EVENT_UNSUBSCRIBED, msg_id=%d", e.MessageID)

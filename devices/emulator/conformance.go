@@ -24,6 +24,8 @@ type conformance struct {
 	mu     sync.Mutex // the power may go while a command runs
 	client *espmqtt.Client
 	inData atomic.Pointer[espmqtt.Event] // to be dispatched when a message comes
+
+	subscribeProperty espmqtt.SubscribeProperty // the newest one; the client points to it
 }
 
 // command is a command of the console. One without an argument table takes whatever stands behind it, and looks at none of
@@ -162,11 +164,12 @@ func (a *conformance) config(values []given) bool {
 	case espmqtt.ConnectProperty:
 		_ = a.client.SetConnectProperty(v)
 	case espmqtt.PublishProperty:
-		_ = a.client.SetPublishProperty(v)
+		_ = a.client.SetPublishProperty(&v)
 	case espmqtt.SubscribeProperty:
-		_ = a.client.SetSubscribeProperty(v)
+		a.subscribeProperty = v // whatever the client thinks of it, which may point to it already
+		_ = a.client.SetSubscribeProperty(&a.subscribeProperty)
 	case espmqtt.UnsubscribeProperty:
-		_ = a.client.SetUnsubscribeProperty(v)
+		_ = a.client.SetUnsubscribeProperty(&v)
 	case espmqtt.DisconnectProperty:
 		_ = a.client.SetDisconnectProperty(v)
 	}
@@ -213,6 +216,7 @@ func (a *conformance) destroy([]given) bool {
 	if a.client == nil {
 		return true
 	}
+	a.client.UnregisterEvent()
 	_ = a.client.Destroy()
 	a.mu.Lock()
 	a.client = nil
@@ -323,7 +327,7 @@ func (a *conformance) show(e espmqtt.Event) {
 		a.log('I', "MQTT_EVENT_CONNECTED session_present=%d", present)
 		a.userProperties("CONNACK_USER_PROPERTY", e)
 	case espmqtt.EventDisconnected:
-		if e.Protocol == espmqtt.ProtocolV5 {
+		if e.V5 {
 			a.log('W', "DISCONNECT_REASON=%d", e.ReasonCode)
 		}
 		a.log('I', "MQTT_EVENT_DISCONNECTED")
@@ -365,7 +369,7 @@ func (a *conformance) data(e espmqtt.Event) {
 	if e.DataLength() > 0 {
 		a.log('I', "MQTT_EVENT_DATA_PAYLOAD %s", printed(e.Data))
 	}
-	if e.Protocol == espmqtt.ProtocolV5 {
+	if e.V5 {
 		a.properties(e)
 	}
 	if e.Offset+e.DataLength() == e.TotalLength {

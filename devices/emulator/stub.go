@@ -444,13 +444,13 @@ func (a *stub) properties(k struct {
 		err = client.SetConnectProperty(*k.Connect)
 	}
 	if k.Publish != nil && err == nil {
-		err = client.SetPublishProperty(*k.Publish)
+		err = client.SetPublishProperty(k.Publish)
 	}
 	if k.Subscribe != nil && err == nil {
-		err = client.SetSubscribeProperty(*k.Subscribe)
+		err = client.SetSubscribeProperty(k.Subscribe)
 	}
 	if k.Unsubscribe != nil && err == nil {
-		err = client.SetUnsubscribeProperty(*k.Unsubscribe)
+		err = client.SetUnsubscribeProperty(k.Unsubscribe)
 	}
 	if k.Disconnect != nil && err == nil {
 		err = client.SetDisconnectProperty(*k.Disconnect)

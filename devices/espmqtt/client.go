@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -32,7 +33,8 @@ type Environment struct {
 	CertificateBundle *x509.CertPool
 	// Signer is the key of the board's digital signature peripheral, which never shows it.
 	Signer crypto.Signer
-	// Wake is called by a task that something has woken; it returns when the task runs. Nil: at once.
+	// Wake is called by a task that something has woken, and returns when the task runs; or by one that has woken another
+	// one, which goes first. Nil: at once.
 	Wake func()
 	// Memory is the heap that the client's own outbox lives on; nil is one without end.
 	Memory Memory
@@ -92,6 +94,7 @@ type client struct {
 	kconfig     Kconfig
 	traits
 	handler func(Event)
+	deaf    atomic.Bool // the handler is not called any more
 	boot    time.Time
 
 	// api is the client's recursive lock: a channel, so that a wait for it is one that virtual time can see.
@@ -166,6 +169,7 @@ func New(config Config, kconfig Kconfig, environment Environment, behaviour Beha
 	if err = cmp.Or(err, conflict); err != nil {
 		return nil, err
 	}
+	c.event.V5 = c.isV5()
 	switch {
 	case !kconfig.CustomOutbox:
 		c.outbox = outbox{NewOutbox(environment.Memory)}
@@ -207,14 +211,20 @@ func (c *Client) SetURI(uri string) error {
 	return nil
 }
 
-// configure takes a Config over and makes new buffers; bytes of a packet that is coming in are lost with the old one.
+// configure takes a Config over and makes new buffers. Bytes of a packet that is coming in are lost with the old one, while
+// the client goes on to count them: it then reads in their place what the heap has left there.
 func (c *client) configure(config Config) (conflict, err error) {
 	settings := c.settings
 	if conflict, err = settings.apply(config, c); err != nil {
 		return nil, err
 	}
 	c.settings = settings
-	c.receiver = receiver{buffer: make([]byte, settings.bufferSize)}
+	c.unsent = 0
+	c.receiver.size = settings.bufferSize
+	c.receiver.buffer = make([]byte, max(settings.bufferSize, smallestBuffer))
+	if c.receiver.length > 0 {
+		binary.LittleEndian.PutUint32(c.receiver.buffer, freeList)
+	}
 	c.outboxLimit.Store(settings.outboxLimit)
 	return conflict, nil
 }
@@ -312,8 +322,14 @@ func (c *Client) Reconnect() error {
 	case c.reconnect <- struct{}{}:
 	default:
 	}
+	if !c.inHandler {
+		c.environment.Wake() // the client's task, which has the higher priority
+	}
 	return nil
 }
+
+// UnregisterEvent is esp_mqtt_client_unregister_event: the handler is called for no further event. It waits for nothing.
+func (c *Client) UnregisterEvent() { c.deaf.Store(true) }
 
 // Destroy is esp_mqtt_client_destroy: it stops the client if it runs.
 func (c *Client) Destroy() error {

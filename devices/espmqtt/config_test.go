@@ -286,7 +286,7 @@ func FuzzConfig(f *testing.F) {
 		if json.Unmarshal(second, &config) == nil {
 			_ = c.SetConfig(config)
 		}
-		if s := c.settings; s.bufferSize < smallestBuffer || s.outSize < smallestBuffer || s.networkTimeout <= 0 ||
+		if s := c.settings; s.bufferSize <= 0 || s.outSize <= 0 || s.networkTimeout <= 0 ||
 			s.retransmitTimeout <= 0 {
 			t.Errorf("settings %+v", s)
 		}

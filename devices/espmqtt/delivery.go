@@ -53,10 +53,9 @@ func (c *client) outboxStep() {
 			c.discard(it)
 			return
 		}
-		if !c.has(ExpiryFromInsertion) {
+		if it := c.transmitted(it.ID); it != nil && !c.has(ExpiryFromInsertion) {
 			it.Since = c.now()
 		}
-		it.State, it.sentOn = Transmitted, c.connects
 		if it.Type == typePublish {
 			c.v5.inFlight++
 		}
@@ -77,20 +76,34 @@ func (c *client) outboxStep() {
 		if data := c.repetition(it); data != nil {
 			if err := c.send(data); err != nil {
 				c.resendFailed(err)
-				return
+				break // and go on with what comes behind it (ESP-OUTBOX-10)
 			}
 			it.sentOn = c.connects
 		}
 	}
 	for _, it := range c.toRepeat(Acknowledged) {
 		if now-it.Since > timeout && !c.has(NoPubrelRetransmit) {
-			if err := c.send(c.pubrel(it.ID)); err != nil {
+			pubrel := c.pubrel(it.ID)
+			if pubrel == nil {
+				continue
+			}
+			if err := c.send(pubrel); err != nil {
 				c.resendFailed(err)
 				return
 			}
 			it.sentOn = c.connects
 		}
 	}
+}
+
+// transmitted notes that the item with an identifier was sent, and returns it. The client looks for it by the identifier
+// alone, and takes the oldest that it finds, which need not be the one that it has sent (ESP-PID-04).
+func (c *client) transmitted(id uint16) *Item {
+	it := c.outbox.get(id)
+	if it != nil {
+		it.State, it.sentOn = Transmitted, c.connects
+	}
+	return it
 }
 
 // toRepeat lists the items in a state that may be sent again: the oldest one alone (ESP-OUTBOX-07).
@@ -123,10 +136,10 @@ func (c *client) repetition(it *Item) []byte {
 	if c.has(NoRetransmit) {
 		return nil
 	}
-	if !c.has(RetransmitWithoutDUP) {
+	if it.QoS > 0 && !c.has(RetransmitWithoutDUP) { // a QoS below 0 has other bits in the packet, but is no reason for it
 		it.Data[0] |= 0x08
 	}
-	if c.has(RetransmitNewID) {
+	if it.QoS > 0 && c.has(RetransmitNewID) {
 		it.ID = c.nextID()
 		setPublishID(it.Data, it.ID)
 	}

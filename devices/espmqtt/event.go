@@ -42,7 +42,8 @@ type Event struct {
 	SessionPresent bool
 	Error          ErrorHandle
 
-	// Of MQTT 5.0.
+	// Of MQTT 5.0. They are there where the client was made for it, whatever its version is by now.
+	V5             bool
 	ReasonCode     int
 	UserProperties UserProperties // of this packet alone
 	Properties     EventProperties
@@ -129,7 +130,9 @@ func (c *client) dispatch(id EventID) {
 	} else if c.post(c.event) {
 		c.runQueue()
 	}
-	c.event.UserProperties = nil
+	if c.isV5() && !c.unprepared() {
+		c.event.UserProperties = nil
+	}
 }
 
 // post puts an event into the queue, and waits for room. It is false where the power went instead.
@@ -183,7 +186,7 @@ func (c *client) handle(e Event) {
 			e.Topic = string(e.topic)
 		}
 	}
-	if !c.dead() && c.handler != nil {
+	if !c.dead() && c.handler != nil && !c.deaf.Load() {
 		e.Client = &Client{client: c, inHandler: true}
 		c.handler(e)
 	}

@@ -9,11 +9,12 @@ func (c *client) keepAliveSeconds() int {
 }
 
 // keepAlive sends PINGREQ at half the keep alive, counted from the last PINGRESP and whatever else goes over the wire,
-// and gives the connection up when the answer is missing at the whole of it (ESP-KA-01 … 05).
-func (c *client) keepAlive() {
+// and gives the connection up when the answer is missing at the whole of it (ESP-KA-01 … 05). It is false where it has done
+// that.
+func (c *client) keepAlive() (alive bool) {
 	seconds := c.keepAliveSeconds()
 	if seconds <= 0 || c.has(NoPing) || c.has(PingOnce) && c.pinged {
-		return
+		return true
 	}
 	limit := int64(seconds) * 1000
 	idle := c.now() - c.pingAt
@@ -21,8 +22,9 @@ func (c *client) keepAlive() {
 		if idle >= limit && !c.has(MissingPingrespIgnored) {
 			c.log('E', "No PING_RESP, disconnected")
 			c.abort()
+			return false
 		}
-		return
+		return true
 	}
 	due := limit / 2
 	if c.has(PingLate) {
@@ -32,7 +34,7 @@ func (c *client) keepAlive() {
 		idle = min(idle, c.now()-c.sentAt)
 	}
 	if idle < due {
-		return
+		return true
 	}
 	if !c.does(QuirkPingAnyway) {
 		c.pingAt = c.now() - due // for the time that the answer has
@@ -42,7 +44,8 @@ func (c *client) keepAlive() {
 		c.writeFailed(err)
 		c.log('E', "Can't send ping, disconnected")
 		c.abort()
-		return
+		return false
 	}
 	c.awaitPing, c.pinged = true, true
+	return true
 }

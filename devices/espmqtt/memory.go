@@ -18,14 +18,13 @@ func (c *client) memory(from, n int) []byte {
 	if from < len(buffer) {
 		copy(found, buffer[from:])
 	}
-	var heap []byte
+	heap := make([]byte, -len(buffer)&3) // a block takes whole words
 	s := &c.settings
 	for _, text := range []string{s.username, s.password, s.clientID, s.willTopic, string(s.willMessage), s.host, s.path, s.scheme} {
 		if text != "" {
 			heap = appendBlock(heap, text)
 		}
 	}
-	const freeBlock, freeList = 0x14001, 0x3ffae1d0
 	for _, word := range []uint32{freeBlock, freeList, freeList} {
 		heap = binary.LittleEndian.AppendUint32(heap, word)
 	}
@@ -33,6 +32,12 @@ func (c *client) memory(from, n int) []byte {
 	copy(found[max(-at, 0):], heap[min(max(at, 0), len(heap)):])
 	return found
 }
+
+// Words of the heap of a board: the size of a free block with its flags, and what links it to others.
+const (
+	freeBlock = 0x14001
+	freeList  = 0x3ffae1d0
+)
 
 // appendBlock appends a block of the heap with a text of C in it: its size, a multiple of 4 and at least 12, and the text.
 func appendBlock(heap []byte, text string) []byte {

@@ -53,10 +53,19 @@ func (c *client) reason(code byte) []byte {
 	return []byte{code, 0}
 }
 
-// acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP, in MQTT 5.0 with reason code 0 (ESP-RX-20).
+// acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP, in MQTT 5.0 with reason code 0 (ESP-RX-20). Identifier 0, which
+// nothing may have, stands for one that is yet to be taken: what is acknowledged with it gets an answer with another one.
+// It is nil where the output buffer has no room for it.
 func (c *client) acknowledgement(first byte, id uint16) []byte {
-	body := binary.BigEndian.AppendUint16(nil, id)
-	return c.packet(first, append(body, c.reason(0)...))
+	if id == 0 {
+		id = c.nextID()
+	}
+	body := append(binary.BigEndian.AppendUint16(nil, id), c.reason(0)...)
+	if headerRoom+len(body) > c.settings.outSize {
+		c.log('E', "Publish response message cannot be created")
+		return nil
+	}
+	return c.packet(first, body)
 }
 
 // connectPacket builds CONNECT (ESP-CONN-01 … 10). It is nil where the packet does not fit the output buffer.
@@ -142,6 +151,9 @@ func (c *client) connectPacket() []byte {
 func (c *client) sendDisconnect() {
 	var body []byte
 	if c.isV5() {
+		if c.unprepared() {
+			return
+		}
 		if body = c.v5.disconnect.body(); c.has(DisconnectWithoutReason) {
 			body = nil
 		}

@@ -125,8 +125,9 @@ func (p *properties) text() []byte {
 	return p.bytes(n)
 }
 
+// userProperty takes a pair of texts, of which the client keeps copies for C.
 func (p *properties) userProperty() UserProperty {
-	return UserProperty{Key: string(p.text()), Value: string(p.text())}
+	return UserProperty{Key: cText(string(p.text())), Value: cText(string(p.text()))}
 }
 
 // variable takes a variable byte integer.

@@ -155,12 +155,23 @@ func (p *DisconnectProperty) body() []byte {
 // errNotV5 is for calls that only a client of MQTT 5.0 takes.
 var errNotV5 = fmt.Errorf("MQTT protocol version is not v5: %w", ErrFail)
 
+// v5Made says why the client does not take a property, whatever it is.
+func (c *client) v5Made() error {
+	switch {
+	case !c.isV5():
+		return errNotV5
+	case c.unprepared():
+		return errNoPower
+	}
+	return nil
+}
+
 // SetConnectProperty is esp_mqtt5_client_set_connect_property. What it leaves at zero stays as it was, but for the
 // maximum packet size (ESP-CONN-09, ESP-CONN-11).
 func (c *Client) SetConnectProperty(p ConnectProperty) error {
 	defer c.lock()()
-	if !c.isV5() {
-		return errNotV5
+	if err := c.v5Made(); err != nil {
+		return err
 	}
 	old := c.v5.connect
 	c.v5.connect = connectProperty{
@@ -182,24 +193,24 @@ func (c *Client) SetConnectProperty(p ConnectProperty) error {
 	return nil
 }
 
-// SetPublishProperty is esp_mqtt5_client_set_publish_property: it counts for the next message (ESP-V5-01). The real client
-// keeps a pointer to the caller's struct, the model a copy of it.
-func (c *Client) SetPublishProperty(p PublishProperty) error {
+// SetPublishProperty is esp_mqtt5_client_set_publish_property: it counts for the next message (ESP-V5-01). Of this property,
+// and those for SUBSCRIBE and UNSUBSCRIBE, the client keeps the pointer until the packet is built: what the caller makes of
+// the struct meanwhile is what is sent, unchecked.
+func (c *Client) SetPublishProperty(p *PublishProperty) error {
 	defer c.lock()()
-	switch {
-	case !c.isV5():
-		return errNotV5
-	case p.TopicAlias > c.v5.server.topicAliasMaximum:
+	if err := c.v5Made(); err != nil {
+		return err
+	}
+	if p.TopicAlias > c.v5.server.topicAliasMaximum {
 		c.log5('E', "Topic alias %d is bigger than server support %d", p.TopicAlias, c.v5.server.topicAliasMaximum)
 		return fmt.Errorf("topic alias %d: %w", p.TopicAlias, ErrFail)
 	}
-	p.UserProperty, p.CorrelationData = c.pairs(p.UserProperty), c.correlation(p.CorrelationData)
-	c.v5.publish = &p
+	c.v5.publish = p
 	return nil
 }
 
 // SetSubscribeProperty is esp_mqtt5_client_set_subscribe_property: it counts for the next SUBSCRIBE (ESP-V5-01).
-func (c *Client) SetSubscribeProperty(p SubscribeProperty) error {
+func (c *Client) SetSubscribeProperty(p *SubscribeProperty) error {
 	if p.RetainHandling > 2 {
 		c.log5('E', "retain_handle only support 0, 1, 2")
 		return fmt.Errorf("retain handling %d: %w", p.RetainHandling, ErrFail)
@@ -208,28 +219,27 @@ func (c *Client) SetSubscribeProperty(p SubscribeProperty) error {
 	if err := c.shareable(p.Shared, p.ShareName, p.NoLocal); err != nil {
 		return err
 	}
-	p.UserProperty = c.pairs(p.UserProperty)
-	c.v5.subscribe = &p
+	c.v5.subscribe = p
 	return nil
 }
 
 // SetUnsubscribeProperty is esp_mqtt5_client_set_unsubscribe_property: it counts for the next UNSUBSCRIBE (ESP-V5-01).
-func (c *Client) SetUnsubscribeProperty(p UnsubscribeProperty) error {
+func (c *Client) SetUnsubscribeProperty(p *UnsubscribeProperty) error {
 	defer c.lock()()
 	if err := c.shareable(p.Shared, p.ShareName, false); err != nil {
 		return err
 	}
-	p.UserProperty = c.pairs(p.UserProperty)
-	c.v5.unsubscribe = &p
+	c.v5.unsubscribe = p
 	return nil
 }
 
 // shareable says why a property for a filter is not taken: the version is another one, or the filter cannot be shared.
 func (c *client) shareable(shared bool, name string, noLocal bool) error {
+	if err := c.v5Made(); err != nil {
+		return err
+	}
 	why := ""
 	switch {
-	case !c.isV5():
-		return errNotV5
 	case !shared:
 		return nil
 	case noLocal:
@@ -248,7 +258,8 @@ func (c *client) shareable(shared bool, name string, noLocal bool) error {
 // SetDisconnectProperty is esp_mqtt5_client_set_disconnect_property: it counts for the next DISCONNECT (ESP-V5-01).
 func (c *Client) SetDisconnectProperty(p DisconnectProperty) error {
 	defer c.lock()()
-	if !c.isV5() {
+	none := p.SessionExpiryInterval == 0 && p.Reason == 0 && p.UserProperty == nil
+	if !c.isV5() || !none && c.unprepared() {
 		return errNotV5
 	}
 	c.v5.disconnect = DisconnectProperty{

@@ -50,6 +50,10 @@ func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int
 		return int(p.id)
 	}
 	for _, part := range c.fragments(p, payload) {
+		if part == nil {
+			c.crash()
+			return Failure
+		}
 		if err := c.send(part); err != nil {
 			c.writeFailed(err)
 			c.abort() // a message with QoS > 0 stays queued, and goes out after the reconnect (ESP-PUB-13)
@@ -61,7 +65,9 @@ func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int
 	}
 	if it != nil {
 		c.v5.inFlight++
-		it.Since, it.State, it.sentOn = c.now(), Transmitted, c.connects
+		if it = c.transmitted(p.id); it != nil {
+			it.Since = c.now()
+		}
 	}
 	if qos == 0 && c.has(PublishedForQoS0) {
 		c.event.MessageID = 0
@@ -156,6 +162,7 @@ func (c *client) buildPublish(topic string, payload []byte, qos int, retain bool
 	property := PublishProperty{}
 	if c.isV5() && c.v5.publish != nil && !c.has(PublishPropertiesLost) {
 		property = *c.v5.publish
+		property.UserProperty, property.CorrelationData = c.pairs(property.UserProperty), c.correlation(property.CorrelationData)
 	}
 	fits := func(head []byte) bool { return headerRoom+len(head) <= c.settings.outSize }
 	head := appendString(nil, topic)
@@ -213,7 +220,8 @@ func (c *client) withoutAlias(first byte, topic string, id uint16, property Publ
 //
 // Which of the two it is, the client finds out by a number that it sets only when it builds a packet that is too large.
 // Where such a packet went to the outbox, the number is still there for the next one, of which the client then writes
-// the last bytes once more, or whatever lies before them in memory; here that is zeros (ESP-QRK-35).
+// the last bytes once more, or whatever lies before them in memory; here that is zeros (ESP-QRK-35). Where there is no
+// payload it reads at address 0, where there is nothing: that is a part which is nil.
 func (c *client) fragments(p published, payload []byte) (parts [][]byte) {
 	if !c.does(QuirkStaleFragment) {
 		c.unsent = len(p.data) - len(payload)
@@ -227,6 +235,9 @@ func (c *client) fragments(p published, payload []byte) (parts [][]byte) {
 	parts = append(parts, p.data[:size])
 	if rest <= 0 {
 		return parts
+	}
+	if len(payload) == 0 {
+		return append(parts, nil)
 	}
 	again := append(make([]byte, max(0, rest-len(payload))), payload[max(0, len(payload)-rest):]...)
 	for len(again) > 0 {

@@ -77,6 +77,22 @@ func TestStaleFragment(t *testing.T) {
 	})
 }
 
+// TestStaleFragmentOfNothing: with no payload there is nothing that could be sent twice, and the client crashes.
+func TestStaleFragmentOfNothing(t *testing.T) {
+	t.Parallel()
+	inRig(t, options{config: func(c *Config) { c.Buffer.OutSize = 128 }}, func(r *rig) {
+		r.Enqueue(strings.Repeat("o", 60), bytes.Repeat([]byte("x"), 400), 1, false, true)
+		r.packet()
+		r.written()
+		if id := r.Publish("t", nil, 0, false); id != Failure || !r.dead() {
+			t.Errorf("Publish returned %d, and the board runs: %v", id, !r.dead())
+		}
+		if got := r.written(); !slices.Equal(got, []int{5}) {
+			t.Errorf("writes of %v bytes, not of 5", got)
+		}
+	})
+}
+
 func TestPublishReturns(t *testing.T) {
 	t.Parallel()
 	limited := func(c *Config) { c.Outbox.Limit = 50; c.Buffer.OutSize = 64 }

@@ -29,7 +29,7 @@ var quirkCalls = map[Quirk]quirkCall{
 		options: options{config: v5Client, connack: "2006 0000 03 220005"},
 		watch: func(r *rig) string {
 			for _, topic := range []string{"t", ""} {
-				if err := r.SetPublishProperty(PublishProperty{TopicAlias: 1}); err != nil {
+				if err := r.SetPublishProperty(&PublishProperty{TopicAlias: 1}); err != nil {
 					r.t.Fatal(err)
 				}
 				r.Publish(topic, []byte("x"), 1, false)
@@ -45,7 +45,7 @@ var quirkCalls = map[Quirk]quirkCall{
 	QuirkResponseTopic: {
 		options: options{config: v5Client, connack: "200a 0000 07 1a0004 696e666f"},
 		watch: func(r *rig) string {
-			if err := r.SetPublishProperty(PublishProperty{ResponseTopic: text("resp")}); err != nil {
+			if err := r.SetPublishProperty(&PublishProperty{ResponseTopic: text("resp")}); err != nil {
 				r.t.Fatal(err)
 			}
 			r.Publish("t", nil, 0, false)

@@ -8,12 +8,17 @@ import (
 // receiver is the state of the packet that is coming in. Its buffer lives as long as the configuration, and what is left
 // in it of an earlier packet shows where the client reads too far.
 type receiver struct {
-	buffer []byte
-	length int   // bytes of the packet that are in the buffer
-	header int   // length of its fixed header
-	total  int   // length of the whole packet; it may be more than the buffer holds
-	moved  int64 // when bytes of it came last, in ms since boot
+	buffer []byte // at least smallestBuffer bytes
+	size   int    // of the buffer, as far as the client knows
+	length int    // bytes of the packet that are in the buffer
+	header int    // length of its fixed header
+	total  int    // length of the whole packet; it may be more than the buffer holds
+	moved  int64  // when bytes of it came last, in ms since boot
 }
+
+// smallestBuffer is what memory the input buffer has, however small it is set, in bytes: the client puts a whole fixed header
+// into one that has not the room.
+const smallestBuffer = 16
 
 // reset makes room for the next packet.
 func (r *receiver) reset() { r.length, r.header, r.total = 0, 0, 0 }
@@ -83,16 +88,17 @@ func (c *client) receiveMessage(wait time.Duration) progress {
 		return failed
 	}
 	want := r.total
-	if r.total > len(r.buffer) {
+	if r.total > r.size {
 		if r.buffer[0]>>4 != typePublish {
 			return c.tooBig()
 		}
-		if missing := r.header + 2 - r.length; missing > 0 {
-			n, err := c.transport.read(r.buffer[r.length:r.length+missing], wait)
+		if r.length < r.header+2 {
+			// The topic's length; where one byte of it is there, the client takes two more than it needs.
+			n, err := c.transport.read(r.buffer[r.length:r.length+r.length-r.header+2], wait)
 			if n == 0 {
 				return c.nothingRead(err, stalled)
 			}
-			if r.length += n; n < missing {
+			if r.length += n; r.length < r.header+2 {
 				return pending
 			}
 		}
@@ -104,10 +110,10 @@ func (c *client) receiveMessage(wait time.Duration) progress {
 		if !c.does(QuirkHeaderCut) {
 			need += 2
 		}
-		if need > len(r.buffer) {
+		if need > r.size {
 			return c.tooBig()
 		}
-		want = len(r.buffer)
+		want = r.size
 	}
 	if r.length < want {
 		n, err := c.transport.read(r.buffer[r.length:want], wait)
@@ -223,9 +229,9 @@ func (c *client) process() bool {
 	case typePuback, typePubcomp:
 		c.complete(c.acknowledgedID())
 	case typePubrec:
-		c.pubrec(c.acknowledgedID())
+		return c.pubrec(c.acknowledgedID())
 	case typePubrel:
-		c.pubcomp(c.acknowledgedID())
+		return c.pubcomp(c.acknowledgedID())
 	case typeSuback:
 		return c.subscribed()
 	case typeUnsuback:
@@ -246,18 +252,21 @@ func (c *client) process() bool {
 	return true
 }
 
-// pubrec answers PUBREC with PUBREL, known or not and whatever its reason code says (ESP-OUTBOX-03).
-func (c *client) pubrec(id uint16) {
+// pubrec answers PUBREC with PUBREL, known or not and whatever its reason code says (ESP-OUTBOX-03). It is false where the
+// connection is to be given up.
+func (c *client) pubrec(id uint16) bool {
 	if c.has(NoPubrel) {
-		return
+		return true
 	}
 	it := c.outbox.get(id)
 	if c.isV5() && !c.does(QuirkPubrecFailure) && isFailure(c.receiver.rest()) {
 		c.complete(id)
-		return
+		return true
 	}
 	answer := c.pubrel(id)
 	switch {
+	case answer == nil:
+		return false
 	case it != nil:
 		it.State, it.sentOn = Acknowledged, c.connects
 	case c.isV5() && !c.does(QuirkUnknownIDs):
@@ -266,14 +275,18 @@ func (c *client) pubrec(id uint16) {
 	if err := c.send(answer); err != nil {
 		c.writeFailed(err)
 	}
+	return true
 }
 
-// pubcomp answers PUBREL, known or not (ESP-RX-21).
-func (c *client) pubcomp(id uint16) {
+// pubcomp answers PUBREL, known or not (ESP-RX-21). It is false where the connection is to be given up.
+func (c *client) pubcomp(id uint16) bool {
 	if c.has(NoPubcomp) {
-		return
+		return true
 	}
 	answer := c.acknowledgement(typePubcomp<<4, id)
+	if answer == nil {
+		return false
+	}
 	if c.isV5() && !c.received[id] && !c.does(QuirkUnknownIDs) {
 		answer = c.packet(typePubcomp<<4, append(binary.BigEndian.AppendUint16(nil, id), c.reason(reasonIDNotFound)...))
 	}
@@ -281,6 +294,7 @@ func (c *client) pubcomp(id uint16) {
 	if err := c.send(answer); err != nil {
 		c.writeFailed(err)
 	}
+	return true
 }
 
 // isFailure says whether a reason code, where there is one, is that of a failure.
@@ -291,7 +305,7 @@ func (c *client) acknowledgedID() uint16 { return c.identifier(c.receiver.length
 
 // acknowledgedInEvent is the identifier that the event of an acknowledgement has. It is looked for in the whole buffer:
 // behind a packet that is too short to have one, the bytes of an earlier packet are found.
-func (c *client) acknowledgedInEvent() int { return int(c.identifier(len(c.receiver.buffer))) }
+func (c *client) acknowledgedInEvent() int { return int(c.identifier(c.receiver.size)) }
 
 // identifier is that of the acknowledgement in the buffer, of which so many bytes count.
 func (c *client) identifier(length int) uint16 {
@@ -384,7 +398,7 @@ func (c *client) unsubscribed() {
 func (c *client) deliverPublish() bool {
 	r, e := &c.receiver, &c.event
 	first, qos := r.buffer[0], r.qos()
-	eventID, answerID := r.publishID()
+	eventID, answerID := c.publishID()
 	readable := c.v5Publish
 	if !c.isV5() {
 		readable = c.v3Publish
@@ -405,8 +419,8 @@ func (c *client) deliverPublish() bool {
 		}
 	}
 	e.MessageID, e.QoS, e.Retain, e.DUP = int(eventID), qos, first&1 != 0, first&8 != 0
-	e.Offset, e.TotalLength = 0, e.DataLength()+max(0, r.total-r.length)
-	if c.has(BufferOffByOne) && r.total == len(r.buffer) && len(e.Data) > 0 {
+	e.Offset, e.TotalLength = 0, e.DataLength()+r.total-r.length
+	if c.has(BufferOffByOne) && r.total == r.size && len(e.Data) > 0 {
 		e.Data, e.TotalLength = e.Data[:len(e.Data)-1], e.TotalLength-1
 	}
 	if c.has(DataQoSLost) {
@@ -424,7 +438,7 @@ func (c *client) deliverPublish() bool {
 			c.answerPublish(qos, answerID)
 		}
 		offset += e.DataLength()
-		n, err := c.transport.read(r.buffer[:min(len(r.buffer), r.total-read)], c.settings.networkTimeout)
+		n, err := c.transport.read(r.buffer[:min(r.size, r.total-read)], c.settings.networkTimeout)
 		if err != nil {
 			c.nothingRead(err, failed)
 			return false
@@ -438,6 +452,9 @@ func (c *client) deliverPublish() bool {
 		}
 		read += n
 		e.Data, e.short, e.Offset, e.Topic = r.buffer[:n], 0, offset, ""
+		if c.isV5() {
+			c.readTexts()
+		}
 		if c.kconfig.TopicInAllDataEvents || c.has(TopicInFragments) {
 			e.Topic = topic
 		}
@@ -455,38 +472,50 @@ func (c *client) deliverPublish() bool {
 // v3Publish finds topic and payload of the PUBLISH in the buffer.
 func (c *client) v3Publish() (ok bool) {
 	r := &c.receiver
-	if r.header+2 >= r.length {
+	start, end, ok := c.topic(r.length)
+	if !ok {
 		return false
 	}
-	start := r.header + 2 + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
-	if start > r.length {
-		return false
-	}
-	c.event.Topic = string(r.buffer[r.header+2 : start])
+	c.event.Topic = string(r.buffer[start:end])
+	// The payload is looked for anew, from where the remaining length ends after all.
+	start = r.header + 2 + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
 	if r.qos() > 0 {
 		start += 2 // perhaps cut off, then it is taken for payload (ESP-RX-15)
 	}
-	c.event.Data = r.buffer[min(start, r.length):r.length]
+	end = min(r.length, r.total)
+	c.event.Data = r.buffer[min(start, end):end]
 	return true
 }
 
+// topic is where the topic of the PUBLISH in the buffer begins and ends; it is false where that is not within a packet of so
+// many bytes. Before 5.0 the client looks for the end of a remaining length that is too long further than elsewhere.
+func (c *client) topic(length int) (start, end int, ok bool) {
+	r := &c.receiver
+	start = r.header
+	for !c.isV5() && start < length && r.buffer[start-1]&0x80 != 0 {
+		start++
+	}
+	if start += 2; start >= length {
+		return 0, 0, false
+	}
+	end = start + int(binary.BigEndian.Uint16(r.buffer[start-2:]))
+	return start, end, end <= length
+}
+
 // publishID is the identifier of the PUBLISH in the buffer: for the event, which has 0 where it is cut off, and for the
-// answer, for which the client then reads beyond the buffer (ESP-RX-15); there the model finds zeros.
-func (r *receiver) publishID() (event, answer uint16) {
-	if r.qos() == 0 || r.header+2 > r.length {
-		return 0, 0
-	}
-	at := r.header + 2 + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
-	for i := at; i < at+2; i++ {
-		answer <<= 8
-		if i < len(r.buffer) && i < r.total {
-			answer |= uint16(r.buffer[i])
+// answer, for which the client then reads beyond what it received (ESP-RX-15); beyond the buffer the model finds zeros.
+func (c *client) publishID() (event, answer uint16) {
+	r := &c.receiver
+	within := func(length int) uint16 {
+		_, end, ok := c.topic(length)
+		if !ok || end+2 > length || r.qos() == 0 {
+			return 0
 		}
+		var id [2]byte
+		copy(id[:], r.buffer[min(end, len(r.buffer)):])
+		return binary.BigEndian.Uint16(id[:])
 	}
-	if at+2 > r.length {
-		return 0, answer
-	}
-	return answer, answer
+	return within(r.length), within(r.total)
 }
 
 // answerPublish acknowledges a received message as its QoS asks (ESP-RX-20).
@@ -511,6 +540,9 @@ func (c *client) answerPublish(qos byte, id uint16) bool {
 		}
 	default:
 		return true
+	}
+	if answer == nil {
+		return false
 	}
 	if err := c.send(answer); err != nil {
 		c.writeFailed(err)

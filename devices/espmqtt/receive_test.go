@@ -51,14 +51,16 @@ func TestReceive(t *testing.T) {
 			want: `data("t",4386,0@0/0) data("t",4386,0@0/0)`, answer: "50021122 50021122"},
 		"PUBREL out of nowhere": {send: []string{"62020007"}, answer: "70020007"},
 		"PUBREC out of nowhere": {send: []string{"50020007"}, answer: "62020007"},
-		"acks out of nowhere":   {send: []string{"40020007", "70020007", "9003000700", "b0020007", "d000", "c000", "20020000", "e000"}},
-		"QoS 3":                 {send: []string{"3600"}, want: ended},
-		"DUP with QoS 0":        {send: []string{"3800"}, want: ended},
-		"type 0":                {send: []string{"0000"}, want: ended},
-		"AUTH":                  {send: []string{"f000"}, want: ended},
-		"SUBACK too large":      {send: []string{"90ff7f"}, want: ended},
-		"length of 5 bytes":     {send: []string{"d08080808000"}},
-		"stalled":               {send: []string{"3005"}, pause: 1500 * time.Millisecond, want: "disconnected"},
+		"identifier 0": {send: []string{"320500017400 00", "340500017400 00", "62020000", "50020000"},
+			want: `data("t",0,0@0/0) data("t",0,0@0/0)`, answer: "40020001 50020002 70020003 62020004"},
+		"acks out of nowhere": {send: []string{"40020007", "70020007", "9003000700", "b0020007", "d000", "c000", "20020000", "e000"}},
+		"QoS 3":               {send: []string{"3600"}, want: ended},
+		"DUP with QoS 0":      {send: []string{"3800"}, want: ended},
+		"type 0":              {send: []string{"0000"}, want: ended},
+		"AUTH":                {send: []string{"f000"}, want: ended},
+		"SUBACK too large":    {send: []string{"90ff7f"}, want: ended},
+		"length of 5 bytes":   {send: []string{"d08080808000"}},
+		"stalled":             {send: []string{"3005"}, pause: 1500 * time.Millisecond, want: "disconnected"},
 		"slow, but moving": {send: []string{"30", "04", "00", "01", "74", "70"}, pause: 900 * time.Millisecond,
 			want: `data("t",0,1@0/1)`},
 		"bytes swallowed": {send: []string{"400280", "ff", "300400017831"}, pause: 200 * time.Millisecond, want: ended},
@@ -198,6 +200,7 @@ func (c *memoryConn) Read(p []byte) (int, error) {
 func (c *memoryConn) Write(p []byte) (int, error)      { return len(p), nil }
 func (c *memoryConn) Close() error                     { return nil }
 func (c *memoryConn) SetDeadline(time.Time) error      { return nil }
+func (c *memoryConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *memoryConn) SetWriteDeadline(time.Time) error { return nil }
 
 // FuzzReceive lets a client loose on bytes from a broker: it must neither panic nor hang, and what it reports lies within

@@ -17,16 +17,14 @@ const (
 	defaultRetransmitTimeout = 1000  // ms
 )
 
-// Bounds of the buffers, in bytes: with a smaller one the real client writes past its end, so the model gives that much,
-// and for a larger one a board has not the memory.
-const (
-	smallestBuffer = 16
-	largestBuffer  = 1 << 18
-)
+// largestBuffer bounds the buffers, in bytes: for a larger one a board has not the memory.
+const largestBuffer = 1 << 18
 
 // settings is what the client has made of all the Configs it was given.
 type settings struct {
+	fromURI            bool // a URI was given at some time
 	scheme, host, path string
+	hasHost            bool
 	port               int
 	username, password string
 	clientID           string
@@ -41,7 +39,7 @@ type settings struct {
 	retransmitTimeout  int64 // ms
 	reconnectTimeout   int64 // ms; negative: never
 	networkTimeout     time.Duration
-	refreshAfter       int64 // ms; 0: never
+	refreshAfter       int64 // ms; 0: never, negative: with every turn of the task
 	autoReconnect      bool
 	bufferSize         int
 	outSize            int
@@ -56,6 +54,7 @@ type settings struct {
 func (s *settings) apply(config Config, c *client) (conflict, err error) {
 	// Fields that stay.
 	keep(&s.host, config.Broker.Address.Hostname)
+	s.hasHost = s.hasHost || config.Broker.Address.Hostname != nil
 	keep(&s.path, config.Broker.Address.Path)
 	keep(&s.port, nonZero(config.Broker.Address.Port))
 	keep(&s.username, config.Credentials.Username)
@@ -63,7 +62,10 @@ func (s *settings) apply(config Config, c *client) (conflict, err error) {
 	keep(&s.willTopic, config.Session.LastWill.Topic)
 	if m := config.Session.LastWill.Message; m != nil {
 		s.willMessage = []byte(*m)
-		if n := config.Session.LastWill.MessageLength; n > 0 {
+		switch n := config.Session.LastWill.MessageLength; {
+		case n < 0:
+			return nil, fmt.Errorf("a last will of %d bytes: %w", n, ErrNoMemory)
+		case n > 0:
 			s.willMessage = s.willMessage[:min(n, len(s.willMessage))]
 		}
 	}
@@ -99,7 +101,6 @@ func (s *settings) apply(config Config, c *client) (conflict, err error) {
 	if largest := max(s.bufferSize, s.outSize); largest > largestBuffer {
 		return nil, fmt.Errorf("a buffer of %d bytes: %w", largest, ErrNoMemory)
 	}
-	s.bufferSize, s.outSize = max(s.bufferSize, smallestBuffer), max(s.outSize, smallestBuffer)
 	if s.keepAlive == 0 {
 		s.keepAlive = defaultKeepAlive
 	}
@@ -134,10 +135,11 @@ func (s *settings) apply(config Config, c *client) (conflict, err error) {
 			c.logURI(*uri, err)
 			return nil, err
 		}
-		if config.Broker.Address.Transport != TransportUnknown {
-			c.log('W', "Transport config set, but overridden by scheme from URI: ")
-			return fmt.Errorf("both a URI and a transport: %w", ErrInvalidArgument), nil
-		}
+	}
+	if s.fromURI && config.Broker.Address.Transport != TransportUnknown { // be the URI that of an earlier Config
+		c.log('W', "Transport config set, but overridden by scheme from URI: transport = %d, uri scheme = %s",
+			config.Broker.Address.Transport, s.scheme)
+		return fmt.Errorf("both a URI and a transport: %w", ErrInvalidArgument), nil
 	}
 	if configured && !secure(s.scheme) {
 		c.log('W', "SSL related configs set, but the URI scheme specifies a non-SSL scheme, scheme = %s", s.scheme)

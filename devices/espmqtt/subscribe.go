@@ -22,12 +22,16 @@ func (c *Client) Subscribe(filter string, qos int) int {
 	options := byte(qos)
 	var property SubscribeProperty
 	if c.isV5() {
+		if c.unprepared() {
+			return Failure
+		}
 		if qos > int(c.v5.server.maximumQoS) {
 			c.log5('E', "Server only support max QoS level %d", c.v5.server.maximumQoS)
 			c.log('I', "MQTT5 subscribe check fail: QoS %d not accepted by broker ", qos)
 			return Failure
 		}
 		keep(&property, c.v5.subscribe)
+		property.UserProperty = c.pairs(property.UserProperty)
 		options = property.options() | byte(qos&3)
 	}
 	filter = sharedFilter(property.Shared, property.ShareName, filter)
@@ -43,7 +47,11 @@ func (c *Client) Unsubscribe(filter string) int {
 	c.unsent = 0
 	var property UnsubscribeProperty
 	if c.isV5() {
+		if c.unprepared() {
+			return Failure
+		}
 		keep(&property, c.v5.unsubscribe)
+		property.UserProperty = c.pairs(property.UserProperty)
 	}
 	filter = sharedFilter(property.Shared && !c.has(SharedUnsubscribeLost), property.ShareName, filter)
 	return c.request(typeUnsubscribe, filter, property.UserProperty.append(nil))
@@ -89,7 +97,7 @@ func (c *client) request(kind byte, filter string, properties []byte, options ..
 	if it == nil {
 		return Failure
 	}
-	it.State, it.sentOn = Transmitted, c.connects
+	c.transmitted(id)
 	if !c.is(stateConnected) {
 		return int(id)
 	}

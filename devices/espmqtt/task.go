@@ -11,17 +11,13 @@ import (
 	"time"
 )
 
-// task is esp_mqtt_task: the loop that does everything the client does by itself (ESP-TASK-01).
+// task is esp_mqtt_task: the loop that does everything the client does by itself (ESP-TASK-01). It gives its lock up only
+// where it waits: a task that has been waiting for the lock is slower to wake than this one to take it again.
 func (c *client) task(ended chan struct{}) {
 	defer close(ended)
+	unlock := c.lock()
 	woken := int64(0) // when the last wait for the time to reconnect was over
-	for {
-		unlock := c.lock()
-		if !c.running || c.dead() {
-			c.finish()
-			unlock()
-			return
-		}
+	for c.running && !c.dead() {
 		c.runCustomEvents()
 		c.deleteExpired()
 		switch taskState(c.state.Load()) {
@@ -34,21 +30,22 @@ func (c *client) task(ended chan struct{}) {
 				c.become(stateInit)
 				break
 			}
-			pause := time.Duration(c.waitFor.Load()) * time.Millisecond / 2
-			if rest := c.waitSince + c.waitFor.Load() + 1 - c.now(); rest > 0 && !c.does(QuirkLateReconnect) {
-				pause = min(pause, time.Duration(rest)*time.Millisecond)
-			}
+			pause := c.pause()
 			unlock()
 			woken = c.sleepTicks(c.hurried(pause, 10*c.kconfig.Tick))
-			continue
+			unlock = c.lock()
 		}
-		connected, transport := c.is(stateConnected), c.transport
-		more := !c.does(QuirkSlowQueue) && c.v5Sendable(c.outbox.first(Queued)) != nil
-		unlock()
-		if connected && !more {
-			c.poll(transport)
+		if c.is(stateConnected) {
+			transport, more := c.transport, !c.does(QuirkSlowQueue) && c.v5Sendable(c.outbox.first(Queued)) != nil
+			unlock()
+			if !more {
+				c.poll(transport)
+			}
+			unlock = c.lock()
 		}
 	}
+	c.finish()
+	unlock()
 }
 
 // finish is the end of the task: the connection is closed and the whole outbox deleted (ESP-TASK-15, ESP-TASK-16).
@@ -121,13 +118,25 @@ func (c *client) waitIsOver(at int64) bool {
 	return wait >= 0 && at-c.waitSince > wait
 }
 
+// pause is for how long the task sleeps before it looks again whether the time to the next attempt is over: half of that
+// time, in whole ticks. Where there is no whole tick, it does not sleep at all, but looks again and again.
+func (c *client) pause() time.Duration {
+	wait := time.Duration(c.waitFor.Load()) * time.Millisecond
+	ticks := wait / 2 / c.kconfig.Tick
+	rest := time.Duration(c.waitSince+c.waitFor.Load()+1-c.now()) * time.Millisecond
+	switch {
+	case ticks < 0: // a number without a sign for FreeRTOS, and a large one
+		return 365 * 24 * time.Hour
+	case rest > 0 && !c.does(QuirkLateReconnect):
+		return min(wait/2, rest)
+	}
+	return ticks * c.kconfig.Tick
+}
+
 // sleepTicks waits for d in whole ticks of FreeRTOS, counted from the tick that is running, or until somebody asks for a
 // reconnect. That is why a reconnect takes 1.5 times the set time (ESP-TASK-08). It returns when it was to be over, in ms
 // since boot: a board wakes its tasks on the tick, and the time that this machine is late by must not count.
 func (c *client) sleepTicks(d time.Duration) (over int64) {
-	if d < 0 {
-		d = 365 * 24 * time.Hour
-	}
 	now := time.Since(c.boot)
 	end := now.Truncate(c.kconfig.Tick) + max(d.Truncate(c.kconfig.Tick), c.kconfig.Tick)
 	late := time.NewTimer(end - now)
@@ -138,7 +147,9 @@ func (c *client) sleepTicks(d time.Duration) (over int64) {
 		return clock(end)
 	case <-c.reconnect:
 		signal(c.reconnect) // for waitIsOver, and until connect takes it
-		c.sleep(time.Millisecond)
+		if c.now() == c.waitSince {
+			c.sleep(time.Millisecond)
+		}
 	case <-c.power:
 	}
 	return c.now()
@@ -258,8 +269,12 @@ func (c *client) crash() {
 
 // dial opens a TCP connection within the network time-out, and gives up when the power goes.
 func (c *client) dial() (net.Conn, error) {
-	if c.settings.host == "" { // where the real client crashes (ESP-CFG-02)
-		return nil, &net.DNSError{Err: "no host is configured", IsNotFound: true}
+	switch {
+	case !c.settings.hasHost: // a null pointer (ESP-CFG-02)
+		c.crash()
+		return nil, errNoPower
+	case c.settings.host == "": // which Go takes for this machine
+		return nil, &net.DNSError{Err: "the name of the host is empty", IsNotFound: true}
 	}
 	ctx, cancel := c.networkContext()
 	defer cancel()
@@ -307,15 +322,13 @@ func (c *client) serve() {
 	if c.lastRepeat == 0 {
 		c.lastRepeat = c.now()
 	}
-	if c.is(stateConnected) {
-		c.outboxStep()
+	c.outboxStep()
+	if !c.keepAlive() { // which goes on where the outbox step has lost the connection (ESP-OUTBOX-10)
+		return
 	}
-	if c.is(stateConnected) {
-		c.keepAlive()
-	}
-	refresh := c.settings.refreshAfter > 0 && !c.has(RefreshNever)
-	if c.is(stateConnected) && refresh && c.now()-c.refreshAt >= c.settings.refreshAfter {
-		if !c.does(QuirkRefreshAbrupt) {
+	refresh := c.settings.refreshAfter != 0 && !c.has(RefreshNever)
+	if refresh && c.now()-c.refreshAt >= c.settings.refreshAfter {
+		if !c.does(QuirkRefreshAbrupt) && c.is(stateConnected) {
 			c.sendDisconnect()
 		}
 		c.abort() // the socket is closed without a DISCONNECT, and no time is waited (ESP-TASK-12)
@@ -359,10 +372,12 @@ func (c *client) reconnectDelay() int64 {
 	}
 }
 
-// send writes a whole packet to the connection.
+// send writes a whole packet to the connection. On one that the client has closed itself it waits for room until the
+// time is over.
 func (c *client) send(data []byte) error {
 	if c.transport == nil {
-		return net.ErrClosed
+		c.sleep(c.settings.networkTimeout)
+		return os.ErrDeadlineExceeded
 	}
 	c.sentAt = c.now()
 	return c.transport.write(data, c.settings.networkTimeout)

@@ -168,7 +168,7 @@ func (s *socket) read(p []byte, wait time.Duration) (int, error) {
 		if s.ended == nil {
 			return 0, errNoPower
 		}
-		return 0, s.ended
+		return 0, s.tell()
 	}
 	n := copy(p, s.held)
 	s.held = s.held[n:]
@@ -176,7 +176,23 @@ func (s *socket) read(p []byte, wait time.Duration) (int, error) {
 	return n, nil
 }
 
+// tell says why nothing more will be received. A reset is told once, to who reads or writes first; after it there is just
+// nothing more, and the connection gives a writer an error of its own.
+func (s *socket) tell() error {
+	err := s.ended
+	if errors.Is(err, syscall.ECONNRESET) {
+		s.ended = io.EOF
+	}
+	return err
+}
+
 func (s *socket) write(p []byte, limit time.Duration) error {
+	s.mu.Lock()
+	if errors.Is(s.ended, syscall.ECONNRESET) {
+		defer s.mu.Unlock()
+		return s.tell()
+	}
+	s.mu.Unlock()
 	for {
 		if err := s.conn.SetWriteDeadline(time.Now().Add(limit)); err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +72,45 @@ func TestSocketReadsAllThatIsThere(t *testing.T) {
 				}
 				if n, err := s.read(make([]byte, 1), time.Hour); n != 0 || !errors.Is(err, io.EOF) {
 					t.Errorf("at the end: %d, %v", n, err)
+				}
+			})
+		})
+	}
+}
+
+// TestSocketReset: a reset is told once, to who reads or writes first. What came before it is read all the same.
+func TestSocketReset(t *testing.T) {
+	t.Parallel()
+	write := func(s *socket) error { return s.write([]byte("x"), time.Second) }
+	read := func(s *socket) error {
+		_, err := s.read(make([]byte, 4), time.Second)
+		return err
+	}
+	for _, test := range []struct {
+		name  string
+		sent  string
+		calls []func(s *socket) error
+		want  []error
+	}{
+		{"read, write", "", []func(*socket) error{read, write, read}, []error{syscall.ECONNRESET, syscall.EPIPE, io.EOF}},
+		{"write, read", "", []func(*socket) error{write, read, write}, []error{syscall.ECONNRESET, io.EOF, syscall.EPIPE}},
+		{"behind bytes", "abcd", []func(*socket) error{write, read, read}, []error{syscall.ECONNRESET, nil, io.EOF}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			inSocket(t, func(t *testing.T, s *socket, far net.Conn, _ func()) {
+				if _, err := io.WriteString(far, test.sent); err != nil {
+					t.Fatal(err)
+				}
+				if err := far.(*simnet.Conn).SetLinger(0); err != nil {
+					t.Fatal(err)
+				}
+				_ = far.Close()
+				synctest.Wait()
+				for i, call := range test.calls {
+					if err := call(s); !errors.Is(err, test.want[i]) {
+						t.Errorf("call %d: %v, not %v", i+1, err, test.want[i])
+					}
 				}
 			})
 		})

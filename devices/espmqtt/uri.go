@@ -99,6 +99,7 @@ func (s *settings) applyURI(uri string, literally bool) error {
 	if hasPassword {
 		s.password = password
 	}
+	s.fromURI, s.hasHost = true, true
 	s.scheme, s.host = strings.ToLower(scheme), host
 	if hasPort {
 		s.port = port // else an older one stays (ESP-URI-09)

@@ -18,6 +18,7 @@ type v5 struct {
 	ownAliases  map[uint16]string // topics by the aliases that this connection has sent
 	keepAlive   *int              // server keep alive, in seconds, where it counts for this connection alone
 	parted      bool              // goodbye was said on this connection
+	texts       located           // of the PUBLISH that is being delivered
 }
 
 // serverProperties are what CONNACK said the broker can do. A value that a later CONNACK leaves out stays as it was, but
@@ -45,6 +46,16 @@ func newV5() v5 {
 
 func (c *client) isV5() bool { return c.settings.protocol == ProtocolV5 }
 
+// unprepared says whether the client has version 5.0 now without having been made for it. What it needs for that version is
+// not there, and it crashes where it looks for that.
+func (c *client) unprepared() bool {
+	if !c.isV5() || c.event.V5 {
+		return false
+	}
+	c.crash()
+	return true
+}
+
 func (c *client) log5(level byte, format string, arguments ...any) {
 	if c.environment.Log != nil && !c.dead() {
 		c.environment.Log(level, "mqtt5_client", fmt.Sprintf(format, arguments...))
@@ -56,6 +67,8 @@ func (c *client) v5PublishAllowed(qos int, retain bool) bool {
 	switch {
 	case !c.isV5():
 		return true
+	case c.unprepared():
+		return false
 	case qos > int(c.v5.server.maximumQoS):
 		c.log5('E', "Server only support max QoS level %d", c.v5.server.maximumQoS)
 		return false
@@ -74,6 +87,9 @@ func (c *client) v5QuotaLeft() bool {
 // v5Sendable is the item that may be sent in the place of a queued one: itself, where the quota does not hold it back,
 // or else the first item without an identifier, where that is a queued PUBLISH with QoS 0 (ESP-OUTBOX-05).
 func (c *client) v5Sendable(it *Item) *Item {
+	if it != nil && c.unprepared() {
+		return nil
+	}
 	if it == nil || it.Type != typePublish || it.QoS <= 0 || c.v5QuotaLeft() {
 		return it
 	}
@@ -116,51 +132,53 @@ func (c *client) v5Connack() (sessionPresent bool, code byte, err error) {
 	if r.total > r.length {
 		return sessionPresent, 0, errProperties
 	}
-	list := []byte(nil)
-	if start := r.header + 2; start < r.length {
-		n, length := variableInteger(r.buffer[start:r.length])
+	start, n := r.header+2, 0
+	if start < r.length {
+		var length int
+		n, length = variableInteger(r.buffer[start:r.length])
 		if start += length; n > r.length-start {
 			return sessionPresent, code, errProperties
 		}
-		list = r.buffer[start : start+n]
 	}
-	p := properties{rest: list}
+	p := c.propertiesAt(start, n)
 	for id, ok := p.next(); ok; id, ok = p.next() {
 		switch id {
 		case propSessionExpiry:
 			if expiry := p.uint32(); c.does(QuirkConnackIntoConnect) {
-				c.v5.connect.SessionExpiryInterval = expiry
+				setRead(p, &c.v5.connect.SessionExpiryInterval, expiry)
 			}
 		case propReceiveMaximum:
-			if server.receiveMaximum = p.uint16(); server.receiveMaximum == 0 && !c.does(QuirkReceiveMaximumZero) {
+			server.receiveMaximum = binary.BigEndian.Uint16(p.careless(2))
+			if server.receiveMaximum == 0 && !c.does(QuirkReceiveMaximumZero) {
 				p.err = errProperties
 			}
 		case propMaximumQoS:
-			server.maximumQoS = p.byte()
+			setRead(p, &server.maximumQoS, p.byte())
 		case propRetainAvailable:
-			server.retainAvailable = p.byte() != 0
+			setRead(p, &server.retainAvailable, p.byte() != 0)
 		case propMaximumPacketSize:
-			server.maximumPacketSize = p.uint32() // not heeded (ESP-QRK-24)
+			server.maximumPacketSize = binary.BigEndian.Uint32(p.careless(4)) // not heeded (ESP-QRK-24)
 		case propAssignedClientID:
-			c.settings.clientID, c.settings.hasClientID = string(p.text()), true
+			setRead(p, &c.settings.clientID, cText(string(p.text())))
+			setRead(p, &c.settings.hasClientID, true)
 		case propTopicAliasMaximum:
-			server.topicAliasMaximum = p.uint16()
+			server.topicAliasMaximum = binary.BigEndian.Uint16(p.careless(2))
 		case propUserProperty:
 			c.event.UserProperties = append(c.event.UserProperties, p.userProperty())
 		case propWildcardAvailable, propSubIDAvailable:
 			p.byte()
 		case propSharedAvailable:
-			server.sharedAvailable = p.byte() != 0
+			setRead(p, &server.sharedAvailable, p.byte() != 0)
 		case propServerKeepAlive:
 			switch seconds := int(p.uint16()); {
 			case c.has(ServerKeepAliveIgnored):
 			case c.does(QuirkConnackIntoConnect):
-				c.settings.keepAlive = seconds
+				setRead(p, &c.settings.keepAlive, seconds)
 			default:
 				c.v5.keepAlive = &seconds
 			}
 		case propResponseInformation:
-			server.responseInformation = string(p.text())
+			server.responseInformation = cText(string(p.text()))
 		case propReasonString, propServerReference, propAuthMethod, propAuthData:
 			p.text()
 		default:
@@ -178,7 +196,7 @@ func (c *client) v5Connack() (sessionPresent bool, code byte, err error) {
 func (c *client) v5Publish() (ok bool) {
 	r, e := &c.receiver, &c.event
 	at := r.header + 2
-	if at > r.length {
+	if at > r.length || c.unprepared() {
 		return false
 	}
 	topicEnd := at + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
@@ -199,41 +217,27 @@ func (c *client) v5Publish() (ok bool) {
 	} else if n > r.length-at {
 		return false
 	}
-	p := properties{rest: c.memory(at, n)}
-	at += n // where the payload begins
-	// careless takes a text as the real client takes some: without a look at its length, or at where the properties end.
-	careless := func() []byte {
-		if !c.does(QuirkPropertiesBeyondBuffer) {
-			return p.text()
-		}
-		start := at - len(p.rest)
-		length := int(binary.BigEndian.Uint16(c.memory(start, 2)))
-		end := start + 2 + length
-		p.rest = p.rest[min(2+length, len(p.rest)):]
-		at = max(at, end)
-		return c.memory(start+2, length)
-	}
-	e.Properties = EventProperties{}
-	alias := uint16(0)
+	p := c.propertiesAt(at, n)
+	alias, found, texts := uint16(0), EventProperties{}, located{}
 	for id, ok := p.next(); ok; id, ok = p.next() {
 		switch id {
 		case propPayloadFormat:
-			e.Properties.PayloadFormatIndicator = p.byte() != 0
+			found.PayloadFormatIndicator = p.byte() != 0
 		case propMessageExpiry:
 			p.uint32()
 		case propTopicAlias:
 			alias = p.uint16()
 		case propResponseTopic:
-			e.Properties.ResponseTopic = p.text()
+			texts.responseTopic = p.located(p.text())
 		case propCorrelationData:
-			e.Properties.CorrelationData = careless()
+			texts.correlationData = p.carelessText()
 		case propSubscriptionID:
 			n := p.variable()
-			if e.Properties.SubscriptionID = uint16(n); !c.does(QuirkLastSubscriptionID) {
-				e.Properties.SubscriptionIDs = append(e.Properties.SubscriptionIDs, n)
+			if found.SubscriptionID = uint16(n); !c.does(QuirkLastSubscriptionID) {
+				found.SubscriptionIDs = append(found.SubscriptionIDs, n)
 			}
 		case propContentType:
-			e.Properties.ContentType = careless()
+			texts.contentType = p.carelessText()
 		case propUserProperty:
 			e.UserProperties = append(e.UserProperties, p.userProperty())
 		case propReasonString:
@@ -258,8 +262,11 @@ func (c *client) v5Publish() (ok bool) {
 	} else if alias != 0 && !c.has(TopicAliasForgotten) {
 		c.v5.aliases[alias] = topic
 	}
+	at += p.offset() // where the payload begins
 	end := min(r.length, r.total)
-	e.Topic, e.short = topic, max(at-end, 0)
+	e.Topic, e.Properties, e.short = topic, found, max(at-end, 0)
+	c.v5.texts = texts
+	c.readTexts()
 	if e.Data = r.buffer[min(at, end):end]; e.short > 0 {
 		e.Data = c.textAt(at)
 	}
@@ -268,11 +275,17 @@ func (c *client) v5Publish() (ok bool) {
 
 // v5Completed takes reason code and user properties of PUBACK or PUBCOMP over (ESP-V5-30).
 func (c *client) v5Completed() {
+	if c.unprepared() {
+		return
+	}
 	r := &c.receiver
 	c.event.ReasonCode, c.event.Data = 0, nil
 	rest := r.rest()
-	if len(rest) > 0 {
+	switch {
+	case len(rest) > 0:
 		c.event.ReasonCode, c.event.Data = int(rest[0]), rest[:1]
+	case r.total < r.header+2: // not even an identifier
+		c.event.ReasonCode = -1
 	}
 	if len(rest) > 1 {
 		n, length := variableInteger(rest[1:])
@@ -291,7 +304,7 @@ func (c *client) v5Codes() (codes []byte) {
 	c.event.ReasonCode = -1
 	rest := c.receiver.rest()
 	n, length := variableInteger(rest)
-	if len(rest) == 0 || n > len(rest)-length {
+	if c.unprepared() || len(rest) == 0 || n > len(rest)-length {
 		return nil
 	}
 	c.event.UserProperties = userProperties(rest[length : length+n])

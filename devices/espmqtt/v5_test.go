@@ -18,20 +18,20 @@ func TestPublishProperties(t *testing.T) {
 	inRig(t, options{config: v5Client}, func(r *rig) {
 		property := PublishProperty{PayloadFormatIndicator: true, MessageExpiryInterval: 30,
 			ResponseTopic: text("r"), ContentType: text("c")}
-		if err := r.SetPublishProperty(property); err != nil {
+		if err := r.SetPublishProperty(&property); err != nil {
 			t.Fatal(err)
 		}
 		r.Publish("t", nil, 1, false)
 		r.expect("3215 0001 74 0001 0f 0101 020000001e 08000172 03000163")
 		r.Publish("t", nil, 1, false)
 		r.expect("3206 0001 74 0002 00")
-		if err := r.SetPublishProperty(PublishProperty{TopicAlias: 1}); !errors.Is(err, ErrFail) {
+		if err := r.SetPublishProperty(&PublishProperty{TopicAlias: 1}); !errors.Is(err, ErrFail) {
 			t.Errorf("an alias that the broker does not know of: %v", err)
 		}
 	})
 	connack := "2010 0000 0d 220005 1a0004 696e666f 210014"
 	inRig(t, options{config: v5Client, connack: connack}, func(r *rig) {
-		if err := r.SetPublishProperty(PublishProperty{TopicAlias: 5, ResponseTopic: text("resp")}); err != nil {
+		if err := r.SetPublishProperty(&PublishProperty{TopicAlias: 5, ResponseTopic: text("resp")}); err != nil {
 			t.Fatal(err)
 		}
 		r.Publish("", nil, 0, false)
@@ -44,14 +44,14 @@ func TestSubscribeProperties(t *testing.T) {
 	inRig(t, options{config: v5Client}, func(r *rig) {
 		r.lastID = 0x0aab
 		property := SubscribeProperty{SubscriptionID: 300, NoLocal: true, RetainAsPublished: true, RetainHandling: 2}
-		if err := r.SetSubscribeProperty(property); err != nil {
+		if err := r.SetSubscribeProperty(&property); err != nil {
 			t.Fatal(err)
 		}
 		r.Subscribe("f", 1)
 		r.expect("820a 0aac 03 0bac02 0001 66 2d")
 		r.Subscribe("f", 2)
 		r.expect("8207 0aad 00 0001 66 02")
-		if err := r.SetSubscribeProperty(SubscribeProperty{Shared: true, ShareName: "s"}); err != nil {
+		if err := r.SetSubscribeProperty(&SubscribeProperty{Shared: true, ShareName: "s"}); err != nil {
 			t.Fatal(err)
 		}
 		if got := r.Subscribe("f", 3); got != Failure {
@@ -64,16 +64,16 @@ func TestSubscribeProperties(t *testing.T) {
 			"shared without name":  {Shared: true},
 			"shared with no local": {Shared: true, ShareName: "s", NoLocal: true},
 		} {
-			if err := r.SetSubscribeProperty(wrong); !errors.Is(err, ErrFail) {
+			if err := r.SetSubscribeProperty(&wrong); !errors.Is(err, ErrFail) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		if err := r.SetUnsubscribeProperty(UnsubscribeProperty{Shared: true}); !errors.Is(err, ErrFail) {
+		if err := r.SetUnsubscribeProperty(&UnsubscribeProperty{Shared: true}); !errors.Is(err, ErrFail) {
 			t.Errorf("unsubscribe, shared without name: %v", err)
 		}
 	})
 	inRig(t, options{config: v5Client, connack: "2005 0000 02 2a00"}, func(r *rig) {
-		if err := r.SetUnsubscribeProperty(UnsubscribeProperty{Shared: true, ShareName: "s"}); !errors.Is(err, ErrFail) {
+		if err := r.SetUnsubscribeProperty(&UnsubscribeProperty{Shared: true, ShareName: "s"}); !errors.Is(err, ErrFail) {
 			t.Errorf("unsubscribe, shared where the broker has no such thing: %v", err)
 		}
 	})
@@ -97,6 +97,7 @@ func TestUserProperties(t *testing.T) {
 		if err := r.SetConnectProperty(ConnectProperty{MaximumPacketSize: 9}); err != nil { // which leaves them as they are
 			t.Fatal(err)
 		}
+		pairs[0].Key = "x" // too late: the client has a copy
 		if err := r.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -108,19 +109,18 @@ func TestUserProperties(t *testing.T) {
 		}
 
 		published := PublishProperty{ResponseTopic: text("r"), CorrelationData: "c", UserProperty: pairs, ContentType: text("t")}
-		if err := r.SetPublishProperty(published); err != nil {
+		if err := r.SetPublishProperty(&published); err != nil {
 			t.Fatal(err)
 		}
-		pairs[0].Key = "x" // too late
+		pairs[0].Key = "k" // in time: the client has a pointer
 		r.Publish("t", nil, 0, false)
 		r.expect("301e 0001 74 1a 08000172 09000163" + onWire + "03000174")
-		pairs[0].Key = "k"
-		if err := r.SetSubscribeProperty(SubscribeProperty{SubscriptionID: 1, UserProperty: pairs}); err != nil {
+		if err := r.SetSubscribeProperty(&SubscribeProperty{SubscriptionID: 1, UserProperty: pairs}); err != nil {
 			t.Fatal(err)
 		}
 		r.Subscribe("f", 0)
 		r.expect("8217 0001 10 0b01" + onWire + "0001 66 00")
-		if err := r.SetUnsubscribeProperty(UnsubscribeProperty{Shared: true, ShareName: "s", UserProperty: pairs}); err != nil {
+		if err := r.SetUnsubscribeProperty(&UnsubscribeProperty{Shared: true, ShareName: "s", UserProperty: pairs}); err != nil {
 			t.Fatal(err)
 		}
 		r.Unsubscribe("f")
@@ -141,7 +141,7 @@ func TestUserProperties(t *testing.T) {
 func TestPropertyUsedUp(t *testing.T) {
 	t.Parallel()
 	inRig(t, options{config: v5Client}, func(r *rig) {
-		if err := r.SetSubscribeProperty(SubscribeProperty{SubscriptionID: 1}); err != nil {
+		if err := r.SetSubscribeProperty(&SubscribeProperty{SubscriptionID: 1}); err != nil {
 			t.Fatal(err)
 		}
 		if got := r.Subscribe("", 0); got != Failure || r.v5.subscribe == nil {
@@ -219,9 +219,9 @@ func TestPropertiesNeedV5(t *testing.T) {
 	}
 	for what, err := range map[string]error{
 		"connect":     c.SetConnectProperty(ConnectProperty{}),
-		"publish":     c.SetPublishProperty(PublishProperty{}),
-		"subscribe":   c.SetSubscribeProperty(SubscribeProperty{}),
-		"unsubscribe": c.SetUnsubscribeProperty(UnsubscribeProperty{}),
+		"publish":     c.SetPublishProperty(&PublishProperty{}),
+		"subscribe":   c.SetSubscribeProperty(&SubscribeProperty{}),
+		"unsubscribe": c.SetUnsubscribeProperty(&UnsubscribeProperty{}),
 		"disconnect":  c.SetDisconnectProperty(DisconnectProperty{}),
 	} {
 		if !errors.Is(err, ErrFail) {
@@ -369,4 +369,48 @@ func FuzzProperties(f *testing.F) {
 			t.Errorf("a variable byte integer of %d bytes in %d", length, len(list))
 		}
 	})
+}
+
+// TestUnprepared: a client that was made for 3.1.1, and then is given version 5.0, crashes where it needs what it has only
+// when it is made for that.
+func TestUnprepared(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(*rig){
+		"publish":              func(r *rig) { r.Publish("t", nil, 0, false) },
+		"enqueue":              func(r *rig) { r.Enqueue("t", nil, 1, false, true) },
+		"subscribe":            func(r *rig) { r.Subscribe("f", 0) },
+		"unsubscribe":          func(r *rig) { r.Unsubscribe("f") },
+		"disconnect":           func(r *rig) { _ = r.Disconnect() },
+		"stop":                 func(r *rig) { _ = r.Stop() },
+		"connect property":     func(r *rig) { _ = r.SetConnectProperty(ConnectProperty{}) },
+		"publish property":     func(r *rig) { _ = r.SetPublishProperty(&PublishProperty{}) },
+		"subscribe property":   func(r *rig) { _ = r.SetSubscribeProperty(&SubscribeProperty{}) },
+		"unsubscribe property": func(r *rig) { _ = r.SetUnsubscribeProperty(&UnsubscribeProperty{}) },
+		"disconnect property":  func(r *rig) { _ = r.SetDisconnectProperty(DisconnectProperty{Reason: 4}) },
+		"PUBLISH":              func(r *rig) { r.send("3005 0001 74 00 70") },
+		"DISCONNECT":           func(r *rig) { r.send("e000") },
+		"end":                  func(r *rig) { _ = r.conn.Close() },
+		"nothing":              nil,
+		"no property":          func(r *rig) { _ = r.SetDisconnectProperty(DisconnectProperty{}) },
+		"PUBREC":               func(r *rig) { r.send("5002 0007") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inRig(t, options{}, func(r *rig) {
+				config := Config{}
+				v5Client(&config)
+				if err := r.SetConfig(config); err != nil {
+					t.Fatal(err)
+				}
+				survives := do == nil || name == "no property" || name == "PUBREC"
+				if do != nil {
+					do(r)
+				}
+				time.Sleep(2 * time.Second)
+				if r.dead() == survives {
+					t.Errorf("the board has crashed: %v", r.dead())
+				}
+			})
+		})
+	}
 }

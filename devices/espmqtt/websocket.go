@@ -1,7 +1,6 @@
 package espmqtt
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha1"
 	"encoding/base64"
@@ -79,43 +78,45 @@ func (w *webSocket) upgrade(host, path string, size int) error {
 		return err
 	}
 	answer := make([]byte, 0, size-1)
-	for {
+	for len(answer) < cap(answer) {
 		n, err := w.socket.read(answer[len(answer):cap(answer)], w.limit)
 		if err != nil {
 			return err
 		}
 		if n == 0 {
-			return fmt.Errorf("no answer to the upgrade request, or too long a one: %w", errProtocol)
+			return fmt.Errorf("no answer to the upgrade request: %w", errProtocol)
 		}
 		answer = answer[:len(answer)+n]
-		if header, early, found := bytes.Cut(answer, []byte("\r\n\r\n")); found {
-			redirected, err := checkAnswer(string(header), key)
+		text, _, _ := strings.Cut(string(answer), "\x00") // as far as functions for strings read in C
+		if header, _, found := strings.Cut(text, headerEnd); found {
+			redirected, err := checkAnswer(text, header, key)
 			if err == nil && !w.does(QuirkWebSocketUnchecked) {
-				err = checkAgreement(string(header))
+				err = checkAgreement(header)
 			}
 			if err != nil && !w.has(UpgradeUnchecked) {
 				return err
 			}
-			if w.early = early; redirected { // nothing of the answer was taken for read
+			if w.early = answer[len(header)+len(headerEnd):]; redirected { // nothing of the answer was taken for read
 				w.early = answer
 			}
 			return nil
 		}
 	}
+	return fmt.Errorf("too long an answer to the upgrade request: %w", errProtocol)
 }
+
+// headerEnd is what the header of a request and that of an answer end with.
+const headerEnd = "\r\n\r\n"
 
 // checkAnswer looks for the one header that proves that the other side speaks WebSocket; the status counts only where it
 // redirects.
-func checkAnswer(header, key string) (redirected bool, err error) {
-	lines := strings.Split(header, "\r\n")
-	_, status, _ := strings.Cut(lines[0], " ")
-	status, _, _ = strings.Cut(status, " ")
-	code, err := strconv.Atoi(status)
-	if err != nil || !strings.HasPrefix(lines[0], "HTTP/") {
+func checkAnswer(text, header, key string) (redirected bool, err error) {
+	code := answerStatus(text)
+	if code == 0 || code == -1 {
 		return false, fmt.Errorf("an answer without a status: %w", errProtocol)
 	}
 	accepts, location := []string{}, ""
-	for _, line := range lines[1:] {
+	for _, line := range strings.Split(header, "\r\n")[1:] {
 		const acceptName, locationName = "sec-websocket-accept: ", "location: "
 		switch lower := strings.ToLower(line); {
 		case strings.HasPrefix(lower, acceptName):
@@ -137,6 +138,25 @@ func checkAnswer(header, key string) (redirected bool, err error) {
 		return false, fmt.Errorf("a wrong Sec-WebSocket-Accept: %w", errProtocol)
 	}
 	return false, nil
+}
+
+// answerStatus finds the status of an answer as the client does: wherever a version of HTTP is in its text, in up to three
+// characters behind the next space. It is 0 where there is none.
+func answerStatus(text string) (code int) {
+	at := strings.Index(strings.ToLower(text), "http/")
+	if at < 0 {
+		return 0
+	}
+	_, status, _ := strings.Cut(text[at:], " ")
+	status = strings.TrimLeft(status[:min(3, len(status))], " \t\n\v\f\r")
+	digits := len(status) - len(strings.TrimLeft(status, "+-"))
+	if digits <= 1 {
+		for digits < len(status) && '0' <= status[digits] && status[digits] <= '9' {
+			digits++
+		}
+		code, _ = strconv.Atoi(status[:digits])
+	}
+	return code
 }
 
 // checkAgreement looks at the rest of what RFC 6455 asks of an answer, and the client does not.
@@ -189,7 +209,7 @@ func (w *webSocket) takeAll(p []byte, wait time.Duration) error {
 
 func (w *webSocket) read(p []byte, wait time.Duration) (int, error) {
 	if w.remaining == 0 {
-		begun, err := w.begin(wait)
+		begun, err := w.begin(p, wait)
 		if err != nil {
 			return 0, err
 		}
@@ -203,18 +223,27 @@ func (w *webSocket) read(p []byte, wait time.Duration) (int, error) {
 			return w.read(p, wait)
 		case control && w.length > 0 && w.does(QuirkWebSocketControl):
 			// Nothing came. The client forgets that it has dealt with the last control frame and wants its payload
-			// once more; where that is missing, the connection is over.
-			return 0, fmt.Errorf("the payload of a control frame is missing: %w", errProtocol)
+			// once more; where that is missing, or too long for what is being read, the connection is over.
+			if w.length > len(p) {
+				return 0, fmt.Errorf("the payload of a control frame is missing: %w", errProtocol)
+			}
+			if err := w.takeAll(p[:w.length], wait); err != nil {
+				return 0, err
+			}
+			return w.length, nil
 		case !begun || w.length == 0:
 			return 0, nil
 		}
 	}
-	n, err := w.take(p[:min(len(p), w.remaining)], wait)
+	p = p[:min(len(p), w.remaining)]
+	n, err := w.take(p, wait)
 	if err != nil {
 		w.remaining = 0
 		return 0, err
 	}
-	w.unmask(p[:n])
+	if n > 0 {
+		w.unmask(p) // all that was asked for, whether it came or not
+	}
 	w.remaining -= n
 	w.served = w.served && n == 0
 	return n, nil
@@ -227,8 +256,8 @@ func (w *webSocket) unmask(p []byte) {
 	}
 }
 
-// begin reads a frame's header. It is false where none has come.
-func (w *webSocket) begin(wait time.Duration) (begun bool, err error) {
+// begin reads the header of a frame whose payload is wanted in p. It is false where none has come.
+func (w *webSocket) begin(p []byte, wait time.Duration) (begun bool, err error) {
 	if !w.poll(wait) {
 		return false, nil
 	}
@@ -265,17 +294,30 @@ func (w *webSocket) begin(wait time.Duration) (begun bool, err error) {
 		}
 	}
 	if err == nil && control && length > controlFrameSize {
-		err = fmt.Errorf("a control frame of %d bytes: %w", length, errProtocol)
+		err = cmp.Or(w.skip(p, length, wait), fmt.Errorf("a control frame of %d bytes: %w", length, errProtocol))
 	}
 	w.mask = [4]byte{}
 	if err == nil && head[1]&frameMasked != 0 && length > 0 {
 		err = w.takeAll(w.mask[:], wait)
+		copy(p[:cap(p)], w.mask[:]) // where the client reads it to
 	}
 	if err != nil {
 		return false, err
 	}
 	w.length, w.remaining = length, length
 	return true, nil
+}
+
+// skip reads over a payload, or what is there of it, with the room of p.
+func (w *webSocket) skip(p []byte, length int, wait time.Duration) error {
+	for length > 0 {
+		n, err := w.take(p[:min(len(p), length)], wait)
+		if n == 0 {
+			return err
+		}
+		length -= n
+	}
+	return nil
 }
 
 // control answers a control frame (ESP-WS-06, ESP-WS-09).

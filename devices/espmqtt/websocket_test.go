@@ -163,9 +163,10 @@ func FuzzWebSocket(f *testing.F) {
 func FuzzUpgradeAnswer(f *testing.F) {
 	f.Add("HTTP/1.1 101 S\r\nSec-WebSocket-Accept: x")
 	f.Add("HTTP/1.1 302 S\r\nLocation: x")
-	f.Fuzz(func(t *testing.T, header string) {
-		if redirected, err := checkAnswer(header, "key"); redirected && err != nil {
-			t.Errorf("%q: both redirected and %v", header, err)
+	f.Fuzz(func(t *testing.T, text string) {
+		header, _, _ := strings.Cut(text, headerEnd)
+		if redirected, err := checkAnswer(text, header, "key"); redirected && err != nil {
+			t.Errorf("%q: both redirected and %v", text, err)
 		}
 	})
 }

@@ -111,12 +111,7 @@ func (p *player) keyboard(console io.WriteCloser) {
 }
 
 func (p *player) play() {
-	client, err := json.Marshal(map[string]json.RawMessage{"mqtt_config": p.script.Client})
-	if err != nil {
-		p.broker.fault(fmt.Errorf("the client's configuration: %w", err))
-		return
-	}
-	p.command("init " + p.blob(client))
+	p.init(p.script.Client)
 	for _, c := range p.script.Config {
 		p.command("config " + p.blob(c))
 	}
@@ -139,6 +134,8 @@ func (p *player) play() {
 			p.say(s.Command)
 		case s.Config != nil:
 			p.command("config " + p.blob(s.Config))
+		case s.Init != nil:
+			p.init(s.Init)
 		default:
 			if k := p.broker.newest(); k != nil {
 				p.broker.act(k, received{}, s.Action)
@@ -149,6 +146,16 @@ func (p *player) play() {
 		p.broker.wait(pace)
 	}
 	until(p.script.Milliseconds)
+}
+
+// init types the command that makes a client.
+func (p *player) init(config json.RawMessage) {
+	client, err := json.Marshal(map[string]json.RawMessage{"mqtt_config": config})
+	if err != nil {
+		p.broker.fault(fmt.Errorf("the client's configuration: %w", err))
+		return
+	}
+	p.command("init " + p.blob(client))
 }
 
 // say types a command of the script.

@@ -29,7 +29,7 @@ type Case struct {
 	Rules        []Rule                     `json:"rules"`
 	Steps        []Step                     `json:"steps"`
 	Transport    string                     `json:"transport"` // ws, or empty for plain TCP
-	WSAnswer     string                     `json:"ws_answer"` // instead of the broker's answer to an upgrade
+	WSAnswer     *string                    `json:"ws_answer"` // instead of the broker's answer to an upgrade; may be empty
 	RefuseUntil  int                        `json:"refuse_until_ms"`
 	Kconfig      map[string]json.RawMessage `json:"kconfig"`
 	Milliseconds int                        `json:"run_ms"`
@@ -99,11 +99,13 @@ func (p *Payload) UnmarshalJSON(data []byte) error {
 // payloadLimit bounds a payload, in bytes.
 const payloadLimit = 1 << 20
 
-// Step is an Action, a console command or a blob for the command config, at a time after the start.
+// Step is an Action, a console command, a blob for the command config or an mqtt_config for the command init, at a time
+// after the start.
 type Step struct {
 	At      int             `json:"at_ms"`
 	Command string          `json:"cmd"`
 	Config  json.RawMessage `json:"config"`
+	Init    json.RawMessage `json:"init"`
 	Action
 }
 

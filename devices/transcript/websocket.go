@@ -49,9 +49,9 @@ func (b *broker) upgrade(k *link) error {
 	shown := strings.ReplaceAll(string(request), key, "KEY")
 	shown = strings.ReplaceAll(shown, b.address, "HOST:PORT")
 	b.trace.add(Row{Kind: kindUpgrade, Conn: k.number, Text: shown})
-	answer := b.script.WSAnswer
-	if answer == "" {
-		answer = defaultAnswer
+	answer := defaultAnswer
+	if b.script.WSAnswer != nil {
+		answer = *b.script.WSAnswer
 	}
 	sum := sha1.Sum([]byte(key + keyGUID))
 	accept := base64.StdEncoding.EncodeToString(sum[:])
