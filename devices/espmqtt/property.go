@@ -152,14 +152,18 @@ func (p *DisconnectProperty) body() []byte {
 	return appendProperties([]byte{p.Reason}, p.UserProperty.append(properties))
 }
 
-// errNotV5 is for calls that only a client of MQTT 5.0 takes.
-var errNotV5 = fmt.Errorf("MQTT protocol version is not v5: %w", ErrFail)
+// notV5 refuses a call that only a client of MQTT 5.0 takes.
+func (c *client) notV5() error {
+	const why = "MQTT protocol version is not v5"
+	c.log5('E', why)
+	return fmt.Errorf("%s: %w", why, ErrFail)
+}
 
 // v5Made says why the client does not take a property, whatever it is.
 func (c *client) v5Made() error {
 	switch {
 	case !c.isV5():
-		return errNotV5
+		return c.notV5()
 	case c.unprepared():
 		return errNoPower
 	}
@@ -260,7 +264,7 @@ func (c *Client) SetDisconnectProperty(p DisconnectProperty) error {
 	defer c.lock()()
 	none := p.SessionExpiryInterval == 0 && p.Reason == 0 && p.UserProperty == nil
 	if !c.isV5() || !none && c.unprepared() {
-		return errNotV5
+		return c.notV5()
 	}
 	c.v5.disconnect = DisconnectProperty{
 		SessionExpiryInterval: cmp.Or(p.SessionExpiryInterval, c.v5.disconnect.SessionExpiryInterval),
