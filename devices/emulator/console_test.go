@@ -133,6 +133,33 @@ func TestConsoleNumbers(t *testing.T) {
 	})
 }
 
+// TestConsoleClientSays: what the client logs about calls that it refuses.
+func TestConsoleClientSays(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := run(t, Options{})
+		b.expect(prompt)
+		uri := func(text string) string { return `{"mqtt_config": {"broker": {"address": {"uri": "` + text + `"}}}}` }
+		b.command(blobCommand("init", uri("mqtt://broker")))
+		for _, test := range []struct{ blob, printed string }{
+			{uri("nowhere"), "mqtt_client: Error parse uri (1) = nowhere"},
+			{uri(""), "mqtt_client: esp_mqtt_client_set_uri(1124): Memory exhausted"},
+			{uri("mqtt://a%zz@b"), "mqtt_client: Error parse uri (non-hexadecimal data after %) = mqtt://a%zz@b"},
+			{`{"connect_property": {}}`, "mqtt5_client: MQTT protocol version is not v5"},
+			{`{"publish_property": {}}`, "mqtt5_client: MQTT protocol version is not v5"},
+			{`{"subscribe_property": {}}`, "mqtt5_client: MQTT protocol version is not v5"},
+			{`{"disconnect_property": {}}`, "mqtt5_client: MQTT protocol version is not v5"},
+		} {
+			got := logTime.ReplaceAllString(b.command(blobCommand("config", test.blob)), "$1 (0)")
+			if got != "E (0) "+test.printed+"\r\n" { // the application does not look at what the client returns
+				t.Errorf("%s\nprints %q, want %q", test.blob, got, test.printed)
+			}
+		}
+		if got := b.command("destroy"); strings.Contains(got, "mqtt_client") { // it is not stopped, for it was not started
+			t.Errorf("destroy: %q", got)
+		}
+	})
+}
+
 // TestConsolePanics: exceptions that the application does not catch, and what it writes where no memory is.
 func TestConsolePanics(t *testing.T) {
 	inBubble(t, func(t *testing.T) {

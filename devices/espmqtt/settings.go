@@ -133,7 +133,7 @@ func (s *settings) apply(config Config, c *client) (conflict, err error) {
 		}
 		if err := s.applyURI(*uri, c.has(CredentialsNotDecoded)); err != nil {
 			c.logURI(*uri, err)
-			return nil, err
+			return nil, fmt.Errorf("%v: %w", err, ErrFail) // whatever it was
 		}
 	}
 	if s.fromURI && config.Broker.Address.Transport != TransportUnknown { // be the URI that of an earlier Config

@@ -55,7 +55,7 @@ func (c *client) defaultPort(scheme string) int {
 // as it is, but for the path (ESP-URI-07, ESP-URI-08). A URI that is wrong changes nothing (ESP-URI-10). User and password
 // are percent-decoded, but where they are to be taken literally.
 func (s *settings) applyURI(uri string, literally bool) error {
-	if strings.HasPrefix(uri, "/") || strings.HasPrefix(uri, "*") { // a path alone is one to the parser (ESP-URI-01)
+	if uri == "" || uri[0] == '/' || uri[0] == '*' { // to the parser nothing, or a path alone, is one (ESP-URI-01)
 		return fmt.Errorf("uri %q has no scheme: %w", uri, ErrNoMemory)
 	}
 	scheme, rest, found := strings.Cut(uri, "://")
