@@ -42,27 +42,27 @@ func newConformance(p *power, _ *application) program { return &conformance{powe
 func (a *conformance) run() { a.power.repl(a.command) }
 
 func (a *conformance) commands() []command {
-	blob := []argument{{value: "<base64_json>", about: "JSON config blob (base64-encoded)"}}
+	blob := []argument{{value: "<base64_json>", about: "base64 of a JSON object"}}
 	return []command{
-		{"init", "Initialize mqtt client with base64-encoded JSON config", blob, a.init},
-		{"config", "Apply base64-encoded JSON config to initialized client", blob, a.config},
-		{"start", "Start mqtt client", nil, a.start},
-		{"stop", "Stop mqtt client", nil, a.stop},
-		{"disconnect", "Disconnect mqtt client", nil, a.disconnect},
-		{"reconnect", "Reconnect mqtt client", nil, a.reconnect},
-		{"destroy", "Destroy mqtt client", nil, a.destroy},
-		{"subscribe", "Subscribe to a topic", []argument{
-			{value: "<topic>", about: "Subscribe topic"},
-			{value: "<qos>", about: "Subscribe qos", number: true}}, a.subscribe},
-		{"unsubscribe", "Unsubscribe from a topic", []argument{
-			{value: "<topic>", about: "Unsubscribe topic"}}, a.unsubscribe},
-		{"publish", "Publish a message", []argument{
-			{value: "<topic>", about: "Publish topic"},
-			{value: "<pattern>", about: "Payload pattern"},
-			{value: "<pattern repetitions>", about: "Number of pattern repetitions", number: true},
-			{value: "<qos>", about: "Publish qos", number: true},
-			{value: "<retain>", about: "Publish retain flag", number: true},
-			{value: "<enqueue>", about: "0=publish,1=enqueue", number: true}}, a.publish},
+		{"init", "Make the client, with a configuration in JSON, in base64", blob, a.init},
+		{"config", "Change the client: a configuration or properties, in base64", blob, a.config},
+		{"start", "Let the client begin to connect", nil, a.start},
+		{"stop", "End the client's task and connection", nil, a.stop},
+		{"disconnect", "Close the connection", nil, a.disconnect},
+		{"reconnect", "Connect again at once", nil, a.reconnect},
+		{"destroy", "Take the client away", nil, a.destroy},
+		{"subscribe", "Ask the broker for messages", []argument{
+			{value: "<topic>", about: "topic filter"},
+			{value: "<qos>", about: "0, 1 or 2", number: true}}, a.subscribe},
+		{"unsubscribe", "Ask the broker for no more of them", []argument{
+			{value: "<topic>", about: "topic filter"}}, a.unsubscribe},
+		{"publish", "Send a message", []argument{
+			{value: "<topic>", about: "topic name"},
+			{value: "<pattern>", about: "what the payload repeats"},
+			{value: "<pattern repetitions>", about: "how often it does", number: true},
+			{value: "<qos>", about: "0, 1 or 2", number: true},
+			{value: "<retain>", about: "1: to be retained", number: true},
+			{value: "<enqueue>", about: "0: send now, 1: put it in the outbox", number: true}}, a.publish},
 		{"help", helpAbout, helpArguments, a.help},
 		{"outbox", "", nil, a.outbox},
 		{"set_uri", "", []argument{{value: "<uri>"}}, a.setURI},

@@ -7,14 +7,14 @@ import (
 
 // helpArguments are those of the command help.
 var helpArguments = []argument{
-	{value: "<string>", about: "Name of command", optional: true},
+	{value: "<string>", about: "the command to tell of", optional: true},
 	{short: "v", long: "verbose", value: "<0|1>", number: true, optional: true,
-		about: "If specified, list console commands with given verbose level"},
+		about: "0: the commands alone, 1: what they do, too"},
 }
 
 // helpAbout is longer than a line of the help.
 const (
-	helpAbout = "Print the summary of all registered commands if no arguments are given, otherwise print summary of given command."
+	helpAbout = "Tell what the commands are, or of the one that is named what it does and which arguments it has."
 	helpWidth = 77
 )
 
