@@ -39,6 +39,7 @@ type emulation struct {
 	seed        uint64
 	defects     []string
 	without     []string
+	with        []string
 	firmware    firmwareFlags
 }
 
@@ -86,6 +87,8 @@ A board runs one of these applications, the last ones of which are examples of E
 	f.Uint64Var(&e.seed, "seed", 0, "of the boards' random numbers; 0 takes one from the time")
 	f.StringArrayVar(&e.defects, "defect", nil, "plant a defect (see mqtthil list defects --all); repeatable")
 	f.StringArrayVar(&e.without, "without-quirk", nil, "switch a quirk of esp-mqtt off (see mqtthil list quirks); repeatable")
+	f.StringArrayVar(&e.with, "with-quirk", nil, fmt.Sprintf("switch a quirk of the conformance application on, one of %v; repeatable",
+		emulator.Quirks()))
 	return c
 }
 
@@ -130,6 +133,13 @@ func (e *emulation) options() (emulator.Options, error) {
 	options.Chip = chip
 	if options.Behaviour, err = harness.Behaviour(e.without, e.defects); err != nil {
 		return options, err
+	}
+	for _, name := range e.with {
+		quirk, err := emulator.ParseQuirk(name)
+		if err != nil {
+			return options, usage("--with-quirk: %w", err)
+		}
+		options.Quirks = append(options.Quirks, quirk)
 	}
 	if err := e.chooseApp(); err != nil {
 		return options, err

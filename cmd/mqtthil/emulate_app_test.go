@@ -40,7 +40,22 @@ func TestEmulateAppCommandLines(t *testing.T) {
 // TestEmulateApp: an example boots, and its console's end ends it.
 func TestEmulateApp(t *testing.T) {
 	t.Parallel()
-	command := program(t, "emulate", "--stdio", "--app", "mqtt5", "--uri", "mqtt://127.0.0.1:1")
+	lineOfBoard(t, regexp.MustCompile("mqtt5_example: MQTT_EVENT_DISCONNECTED"), "--app", "mqtt5", "--uri", "mqtt://127.0.0.1:1")
+}
+
+// TestEmulatePowered: a board that is a process has power from when the process began. Its first line says how long ago
+// that was.
+func TestEmulatePowered(t *testing.T) {
+	t.Parallel()
+	if first := lineOfBoard(t, regexp.MustCompile(`I \((\d+)\) `)); first[1] == "0" {
+		t.Errorf("the first line's time is 0: %q", first)
+	}
+}
+
+// lineOfBoard starts a board, waits for a line of its console, ends the console, and with it the board.
+func lineOfBoard(t *testing.T, pattern *regexp.Regexp, arguments ...string) (found []string) {
+	t.Helper()
+	command := program(t, append([]string{"emulate", "--stdio"}, arguments...)...)
 	console, err := command.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -52,27 +67,15 @@ func TestEmulateApp(t *testing.T) {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	found := false
 	for lines := bufio.NewScanner(printed); lines.Scan(); {
-		if strings.Contains(lines.Text(), "mqtt5_example: MQTT_EVENT_DISCONNECTED") {
-			found = true
-			_ = console.Close()
+		if found == nil {
+			if found = pattern.FindStringSubmatch(lines.Text()); found != nil {
+				_ = console.Close()
+			}
 		}
 	}
-	if err := command.Wait(); err != nil || !found {
-		t.Errorf("the example has tried to connect: %v; its end: %v", found, err)
+	if err := command.Wait(); err != nil || found == nil {
+		t.Fatalf("a line like %q: %q; the program's end: %v", pattern, found, err)
 	}
-}
-
-// TestEmulatePowered: a board that is a process has power from when the process began. Its first line says how long ago
-// that was.
-func TestEmulatePowered(t *testing.T) {
-	t.Parallel()
-	command := program(t, "emulate", "--stdio")
-	command.Stdin = strings.NewReader("")
-	_, printed, stderr := result(t, command)
-	first := regexp.MustCompile(`I \((\d+)\) `).FindStringSubmatch(printed)
-	if first == nil || first[1] == "0" {
-		t.Errorf("the first line's time is %q; it printed %q, %s", first, printed, stderr)
-	}
+	return found
 }

@@ -77,6 +77,8 @@ func TestCommandLines(t *testing.T) {
 			`^mqtthil: usage: unknown quirk "tired"; see mqtthil list quirks\n$`},
 		{"list labels", []string{"list", "labels"}, 0, `(?m)^fragmentation +\d+ scenarios$`, `^$`},
 		{"list requirements", []string{"list", "requirements"}, 0, `(?m)^MQTT-3.3.1-1 +mqtt-3.1.1 +[1-9]\d* scenarios`, `^$`},
+		{"an unknown quirk of the application", []string{"emulate", "--stdio", "--with-quirk", "tired"}, 2, `^$`,
+			`^mqtthil: usage: --with-quirk: unknown quirk "tired" of the application; there are \[user-properties-freed-twice\]\n$`},
 		{"list nothing", []string{"list"}, 2, `^$`, `^mqtthil: usage: list what\? one of defects, labels, quirks, requirements, scenarios\n$`},
 		{"a run that passes", []string{"run", "--label-filter", "connect"}, 0,
 			`(?s)^passed +0\.\d\d s  Connect: .*scenarios passed: .*\nreport  out/\S+/report\.html\njunit   out/\S+/junit\.xml\nrecord  out/\S+\n$`, `^$`},

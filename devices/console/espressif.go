@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,8 +21,9 @@ import (
 // lines that mqtthil adds to it: the whole client configuration in init, and event lines under the tag mqtthil.
 type Espressif struct{}
 
-// lineLimit is the longest line that the application's console takes, in characters.
-const lineLimit = 2048
+// lineLimit is the longest line that the application's console takes, in characters. One more would end the line by
+// itself, and its line end would be an empty line with a prompt of its own.
+const lineLimit = 2046
 
 // Talk begins to talk to a device. Nothing of what is said depends on what was said before.
 func (e Espressif) Talk(func(string)) devices.Talk { return e }
@@ -55,14 +57,14 @@ func (Espressif) Command(r devices.Request) (string, error) {
 		}
 	case devices.ActionSubscribe:
 		err = errors.Join(typable("topic filter", r.Topic), service(r.QoS))
-		line += fmt.Sprintf(" %s %d", quote(r.Topic), r.QoS)
+		line += dashes(r.Topic) + fmt.Sprintf(" %s %d", quote(r.Topic), r.QoS)
 	case devices.ActionUnsubscribe:
 		err = typable("topic filter", r.Topic)
-		line += " " + quote(r.Topic)
+		line += dashes(r.Topic) + " " + quote(r.Topic)
 	case devices.ActionPublish:
 		pattern, repetitions := period(r.Payload)
 		err = errors.Join(typable("topic", r.Topic), typable("payload", pattern), service(r.QoS))
-		line += fmt.Sprintf(" %s %s %d %d %d %d",
+		line += dashes(r.Topic, pattern) + fmt.Sprintf(" %s %s %d %d %d %d",
 			quote(r.Topic), quote(pattern), repetitions, r.QoS, bit(r.Retain), bit(r.Enqueue))
 		hint = "a long payload has to repeat a short pattern"
 	case devices.ActionStart, devices.ActionStop, devices.ActionDisconnect, devices.ActionReconnect, devices.ActionDestroy:
@@ -78,17 +80,27 @@ func (Espressif) Command(r devices.Request) (string, error) {
 	return line, nil
 }
 
-// typable says why a text cannot be typed as an argument: control characters edit or end the line, and what begins with
-// a dash is taken for an option.
+// typable says why a text cannot be typed as an argument: control characters edit or end the line, and of what is not
+// ASCII the console drops every byte.
 func typable(what, text string) error {
-	i := strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f })
-	switch {
-	case i >= 0:
-		return fmt.Errorf("%s: character %q cannot be typed on the console", what, text[i])
-	case len(text) > 1 && text[0] == '-':
-		return fmt.Errorf("%s %.20q: the console takes it for an option, because it begins with a dash", what, text)
+	i := strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r >= 0x7f })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	character, size := utf8.DecodeRuneInString(text[i:])
+	if character == utf8.RuneError && size == 1 {
+		return fmt.Errorf("%s: byte 0x%02x cannot be typed on the console, which takes ASCII alone", what, text[i])
+	}
+	return fmt.Errorf("%s: character %q cannot be typed on the console, which takes printable ASCII alone", what, character)
+}
+
+// dashes is what has to stand before arguments of which one begins with a dash, or else the console takes that for an
+// option.
+func dashes(arguments ...string) string {
+	if slices.ContainsFunc(arguments, func(a string) bool { return strings.HasPrefix(a, "-") }) {
+		return " --"
+	}
+	return ""
 }
 
 // service says why a quality of service is none.

@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -28,6 +29,7 @@ type Options struct {
 	MAC       [6]byte           // default 24:0a:c4:12:34:56
 	Kconfig   *espmqtt.Kconfig  // default: as the application is built
 	Behaviour espmqtt.Behaviour // in what the MQTT client is another than the real one
+	Quirks    []Quirk           // of the conformance application; default: none
 	Seed      uint64            // of the board's random numbers; 0 takes one from the time
 	Heap      int               // bytes of memory for what is queued to be sent; 0: as the chip has, negative: no limit
 	Baud      int               // speed of the console; 0: what is printed or typed takes no time
@@ -314,5 +316,6 @@ func (p *power) log(level byte, tag, text string) {
 }
 
 func (p *power) logLine(level byte, tag, text string) string {
-	return fmt.Sprintf("%c (%d) %s: %s\r\n", level, time.Since(p.on).Milliseconds(), tag, text)
+	return fmt.Sprintf("%c (%d) %s: %s\r\n", level, time.Since(p.on).Milliseconds(), tag,
+		strings.ReplaceAll(text, "\n", "\r\n"))
 }

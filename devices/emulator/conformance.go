@@ -1,12 +1,8 @@
 package emulator
 
 import (
-	"bytes"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,10 +28,12 @@ type conformance struct {
 	subscribeProperty espmqtt.SubscribeProperty // the newest one; the client points to it
 }
 
-// command is a command of the console.
+// command is a command of the console. One without an argument table takes whatever stands behind it, and looks at none of
+// it; one that help says nothing of is mqtthil's own.
 type command struct {
-	name, arguments string
-	run             func([]string) bool
+	name, about string
+	arguments   []argument
+	run         func([]given) bool
 }
 
 func newConformance(p *power, _ *application) program { return &conformance{power: p} }
@@ -44,50 +42,65 @@ func newConformance(p *power, _ *application) program { return &conformance{powe
 func (a *conformance) run() { a.power.repl(a.command) }
 
 func (a *conformance) commands() []command {
+	blob := []argument{{value: "<base64_json>", about: "base64 of a JSON object"}}
 	return []command{
-		{"help", "", a.help},
-		{"init", "<base64>", a.init},
-		{"config", "<base64>", a.config},
-		{"start", "", a.start},
-		{"stop", "", a.stop},
-		{"disconnect", "", a.disconnect},
-		{"reconnect", "", a.reconnect},
-		{"destroy", "", a.destroy},
-		{"subscribe", "<topic> <qos>", a.subscribe},
-		{"unsubscribe", "<topic>", a.unsubscribe},
-		{"publish", "<topic> <pattern> <repetitions> <qos> <retain> <enqueue>", a.publish},
-		{"outbox", "", a.outbox},
-		{"set_uri", "<uri>", a.setURI},
-		{"user_event", "<text> <in_data>", a.userEvent},
+		{"init", "Make the client, with a configuration in JSON, in base64", blob, a.init},
+		{"config", "Change the client: a configuration or properties, in base64", blob, a.config},
+		{"start", "Let the client begin to connect", nil, a.start},
+		{"stop", "End the client's task and connection", nil, a.stop},
+		{"disconnect", "Close the connection", nil, a.disconnect},
+		{"reconnect", "Connect again at once", nil, a.reconnect},
+		{"destroy", "Take the client away", nil, a.destroy},
+		{"subscribe", "Ask the broker for messages", []argument{
+			{value: "<topic>", about: "topic filter"},
+			{value: "<qos>", about: "0, 1 or 2", number: true}}, a.subscribe},
+		{"unsubscribe", "Ask the broker for no more of them", []argument{
+			{value: "<topic>", about: "topic filter"}}, a.unsubscribe},
+		{"publish", "Send a message", []argument{
+			{value: "<topic>", about: "topic name"},
+			{value: "<pattern>", about: "what the payload repeats"},
+			{value: "<pattern repetitions>", about: "how often it does", number: true},
+			{value: "<qos>", about: "0, 1 or 2", number: true},
+			{value: "<retain>", about: "1: to be retained", number: true},
+			{value: "<enqueue>", about: "0: send now, 1: put it in the outbox", number: true}}, a.publish},
+		{"help", helpAbout, helpArguments, a.help},
+		{"outbox", "", nil, a.outbox},
+		{"set_uri", "", []argument{{value: "<uri>"}}, a.setURI},
+		{"user_event", "", []argument{{value: "<text>"}, {value: "<in_data>", number: true}}, a.userEvent},
 	}
 }
 
 // help lists the commands.
-func (a *conformance) help([]string) bool {
-	var list strings.Builder
-	for _, c := range a.commands() {
-		list.WriteString(strings.TrimSpace(c.name+"  "+c.arguments) + "\r\n")
-	}
-	a.power.write(list.String())
-	return true
+func (a *conformance) help(values []given) bool {
+	text, ok := help(a.commands(), values)
+	a.power.write(text)
+	return ok
 }
 
 // command runs a command. It says whether there is such a command, and whether it succeeded.
-func (a *conformance) command(name string, arguments []string) (known, ok bool) {
+func (a *conformance) command(name string, words []string) (known, ok bool) {
 	i := slices.IndexFunc(a.commands(), func(c command) bool { return c.name == name })
 	if i < 0 {
 		return false, false
 	}
 	c := a.commands()[i]
-	if want := len(strings.Fields(c.arguments)); len(arguments) != want {
-		a.power.write(fmt.Sprintf("%s: takes %d arguments, not %d\r\n", name, want, len(arguments)))
-		return true, false
+	var values []given
+	if c.arguments != nil {
+		most := 1
+		if name == "help" {
+			most = 2
+		}
+		var errors string
+		if values, errors = readArguments(name, words, c.arguments, most); errors != "" {
+			a.power.write(errors)
+			return true, false
+		}
 	}
 	if a.client == nil && !slices.Contains([]string{"init", "destroy", "help"}, name) {
 		a.log('E', "MQTT client not initialized, call init first")
 		return true, false
 	}
-	return true, c.run(arguments)
+	return true, c.run(values)
 }
 
 func (a *conformance) log(level byte, format string, arguments ...any) {
@@ -108,48 +121,18 @@ func (a *conformance) powerOff() {
 	}
 }
 
-// blob decodes base64 of a JSON object.
-func (a *conformance) blob(encoded string) (map[string]json.RawMessage, bool) {
-	text, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil {
-		a.log('E', "json config: base64 decode failed")
-		return nil, false
-	}
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal(text, &object); err != nil {
-		a.log('E', "json config: %s", err)
-		return nil, false
-	}
-	return object, true
-}
-
-// read reads a part of a blob. Unknown fields are skipped.
-func (a *conformance) read(raw json.RawMessage, into any) bool {
-	if err := json.Unmarshal(raw, into); err != nil {
-		a.log('E', "json config: %s", err)
-		return false
-	}
-	return true
-}
-
-func (a *conformance) init(arguments []string) bool {
+func (a *conformance) init(values []given) bool {
 	if a.client != nil {
 		a.log('W', "MQTT client already initialized")
 		return true
 	}
-	object, ok := a.blob(arguments[0])
+	value, ok := a.read(values[0].text)
 	if !ok {
 		a.log('E', "Invalid JSON config")
-		return false
 	}
-	raw, ok := object["mqtt_config"]
+	config, ok := value.(espmqtt.Config)
 	if !ok {
 		a.log('E', "init requires mqtt client config")
-		return false
-	}
-	var config espmqtt.Config
-	if !a.read(raw, &config) {
-		a.log('E', "Invalid JSON config")
 		return false
 	}
 	client, err := a.power.newClient(config, a.handle)
@@ -164,56 +147,36 @@ func (a *conformance) init(arguments []string) bool {
 	return true
 }
 
-// config applies one blob. What the client makes of it, the application does not look at.
-func (a *conformance) config(arguments []string) bool {
-	object, ok := a.blob(arguments[0])
-	if !ok || len(object) != 1 || !a.apply(object) {
+// config applies one blob. What the client makes of it, the application does not look at. The original frees the properties
+// of PUBLISH before the client reads them (ESP-V5-01), so that what is sent is a matter of luck; here they are what was set.
+func (a *conformance) config(values []given) bool {
+	value, ok := a.read(values[0].text)
+	if !ok {
 		a.log('E', "Failed to parse json config")
 		return false
 	}
-	return true
-}
-
-// apply gives the client a configuration or properties. It is false where they cannot be read.
-func (a *conformance) apply(object map[string]json.RawMessage) (known bool) {
-	for name, raw := range object {
-		switch name {
-		case "mqtt_config":
-			return set(a, raw, func(config espmqtt.Config) error {
-				if id := config.Credentials.ClientID; id != nil {
-					a.log('I', "client_id=%s", *id)
-				}
-				return a.client.SetConfig(config)
-			})
-		case "connect_property":
-			return set(a, raw, a.client.SetConnectProperty)
-		case "publish_property":
-			return set(a, raw, func(p espmqtt.PublishProperty) error { return a.client.SetPublishProperty(&p) })
-		case "subscribe_property":
-			return set(a, raw, func(p espmqtt.SubscribeProperty) error {
-				a.subscribeProperty = p // whatever the client thinks of it, which may point to it already
-				return a.client.SetSubscribeProperty(&a.subscribeProperty)
-			})
-		case "unsubscribe_property":
-			return set(a, raw, func(p espmqtt.UnsubscribeProperty) error { return a.client.SetUnsubscribeProperty(&p) })
-		case "disconnect_property":
-			return set(a, raw, a.client.SetDisconnectProperty)
+	switch v := value.(type) {
+	case espmqtt.Config:
+		if id := v.Credentials.ClientID; id != nil {
+			a.log('I', "client_id=%s", *id)
 		}
+		_ = a.client.SetConfig(v)
+	case espmqtt.ConnectProperty:
+		_ = a.client.SetConnectProperty(v)
+	case espmqtt.PublishProperty:
+		_ = a.client.SetPublishProperty(&v)
+	case espmqtt.SubscribeProperty:
+		a.subscribeProperty = v // whatever the client thinks of it, which may point to it already
+		_ = a.client.SetSubscribeProperty(&a.subscribeProperty)
+	case espmqtt.UnsubscribeProperty:
+		_ = a.client.SetUnsubscribeProperty(&v)
+	case espmqtt.DisconnectProperty:
+		_ = a.client.SetDisconnectProperty(v)
 	}
-	return false
-}
-
-// set reads a blob's value and hands it over.
-func set[T any](a *conformance, raw json.RawMessage, to func(T) error) bool {
-	var value T
-	if !a.read(raw, &value) {
-		return false
-	}
-	_ = to(value)
 	return true
 }
 
-func (a *conformance) start([]string) bool {
+func (a *conformance) start([]given) bool {
 	if err := a.client.Start(); err != nil {
 		a.log('E', "Failed to start mqtt client task")
 		return false
@@ -222,7 +185,7 @@ func (a *conformance) start([]string) bool {
 	return true
 }
 
-func (a *conformance) stop([]string) bool {
+func (a *conformance) stop([]given) bool {
 	if err := a.client.Stop(); err != nil {
 		a.log('E', "Failed to stop mqtt client task")
 		return false
@@ -231,7 +194,7 @@ func (a *conformance) stop([]string) bool {
 	return true
 }
 
-func (a *conformance) disconnect([]string) bool {
+func (a *conformance) disconnect([]given) bool {
 	if err := a.client.Disconnect(); err != nil {
 		a.log('E', "Failed to request disconnection")
 		return false
@@ -240,7 +203,7 @@ func (a *conformance) disconnect([]string) bool {
 	return true
 }
 
-func (a *conformance) reconnect([]string) bool {
+func (a *conformance) reconnect([]given) bool {
 	if err := a.client.Reconnect(); err != nil {
 		a.log('E', "Failed to request reconnection")
 		return false
@@ -249,14 +212,12 @@ func (a *conformance) reconnect([]string) bool {
 	return true
 }
 
-func (a *conformance) destroy([]string) bool {
+func (a *conformance) destroy([]given) bool {
 	if a.client == nil {
 		return true
 	}
 	a.client.UnregisterEvent()
-	if err := a.client.Destroy(); err != nil {
-		return false
-	}
+	_ = a.client.Destroy()
 	a.mu.Lock()
 	a.client = nil
 	a.mu.Unlock()
@@ -264,38 +225,38 @@ func (a *conformance) destroy([]string) bool {
 	return true
 }
 
-func (a *conformance) subscribe(arguments []string) bool {
-	qos, ok := a.number(arguments[1])
-	if !ok {
-		return false
-	}
-	id := a.client.Subscribe(arguments[0], qos)
-	return a.requested("Subscribe", id)
+func (a *conformance) subscribe(values []given) bool {
+	return a.requested("Subscribe", a.client.Subscribe(values[0].text, values[1].number))
 }
 
-func (a *conformance) unsubscribe(arguments []string) bool {
-	return a.requested("Unsubscribe", a.client.Unsubscribe(arguments[0]))
+func (a *conformance) unsubscribe(values []given) bool {
+	return a.requested("Unsubscribe", a.client.Unsubscribe(values[0].text))
 }
 
-func (a *conformance) publish(arguments []string) bool {
-	var numbers [4]int
-	for i := range numbers {
-		n, ok := a.number(arguments[2+i])
-		if !ok {
-			return false
-		}
-		numbers[i] = n
-	}
-	repetitions, qos, retain, enqueue := numbers[0], numbers[1], numbers[2] != 0, numbers[3] != 0
-	if repetitions < 0 || len(arguments[1]) > 0 && repetitions > freeMemory/len(arguments[1]) {
+func (a *conformance) publish(values []given) bool {
+	topic, pattern, repetitions := values[0].text, values[1].text, values[2].number
+	qos, retain, enqueue := values[3].number, values[4].number != 0, values[5].number != 0
+	if repetitions < 0 {
 		a.log('E', "Invalid pattern repetitions")
 		return false
 	}
-	payload := []byte(strings.Repeat(arguments[1], repetitions))
-	if enqueue {
-		return a.requested("Publish", a.client.Enqueue(arguments[0], payload, qos, retain, true))
+	// The length has 32 bits. Where that is too little, the payload is written over what is behind it.
+	length := len(pattern) * repetitions
+	switch short := int(uint32(length)); {
+	case short > freeMemory: // an exception that the application does not catch
+		a.power.panic(Abort)
+		return false
+	case short == 0:
+		pattern = ""
+	case short < length:
+		a.power.panic(BadStore)
+		return false
 	}
-	return a.requested("Publish", a.client.Publish(arguments[0], payload, qos, retain))
+	payload := []byte(strings.Repeat(pattern, repetitions))
+	if enqueue {
+		return a.requested("Publish", a.client.Enqueue(topic, payload, qos, retain, true))
+	}
+	return a.requested("Publish", a.client.Publish(topic, payload, qos, retain))
 }
 
 // requested reports what a call that sends a message returned.
@@ -308,13 +269,13 @@ func (a *conformance) requested(what string, id int) bool {
 	return true
 }
 
-func (a *conformance) outbox([]string) bool {
+func (a *conformance) outbox([]given) bool {
 	a.extension("OUTBOX size=%d", a.client.OutboxSize())
 	return true
 }
 
-func (a *conformance) setURI(arguments []string) bool {
-	if err := a.client.SetURI(arguments[0]); err != nil {
+func (a *conformance) setURI(values []given) bool {
+	if err := a.client.SetURI(values[0].text); err != nil {
 		a.log('E', "Failed to set the URI")
 		return false
 	}
@@ -323,13 +284,9 @@ func (a *conformance) setURI(arguments []string) bool {
 
 // userEvent dispatches an event of the application with a text: at once, or from within the handler of the MQTT_EVENT_DATA
 // that comes next.
-func (a *conformance) userEvent(arguments []string) bool {
-	inData, ok := a.number(arguments[1])
-	if !ok {
-		return false
-	}
-	event := espmqtt.Event{Data: []byte(arguments[0])}
-	if inData != 0 {
+func (a *conformance) userEvent(values []given) bool {
+	event := espmqtt.Event{Data: []byte(values[0].text)}
+	if values[1].number != 0 {
 		a.inData.Store(&event)
 		return true
 	}
@@ -344,16 +301,17 @@ func (a *conformance) dispatch(client *espmqtt.Client, event espmqtt.Event) bool
 	return true
 }
 
-func (a *conformance) number(text string) (int, bool) {
-	n, err := strconv.Atoi(text)
-	if err != nil {
-		a.power.write(fmt.Sprintf("%q is not a number\r\n", text))
+// handle prints an event, and does to the board what the original does with it.
+func (a *conformance) handle(e espmqtt.Event) {
+	a.show(e)
+	freed := (e.ID == espmqtt.EventConnected || e.ID == espmqtt.EventData) && len(e.UserProperties) > 0
+	if freed && slices.Contains(a.power.board.options.Quirks, UserPropertiesFreedTwice) {
+		a.power.panic(FailedAssert)
 	}
-	return n, err == nil
 }
 
-// handle prints an event.
-func (a *conformance) handle(e espmqtt.Event) {
+// show prints an event.
+func (a *conformance) show(e espmqtt.Event) {
 	switch e.ID {
 	case espmqtt.EventBeforeConnect:
 		a.extension("MQTT_EVENT_BEFORE_CONNECT")
@@ -405,7 +363,7 @@ func (a *conformance) handle(e espmqtt.Event) {
 func (a *conformance) data(e espmqtt.Event) {
 	topic := ""
 	if e.Topic != "" {
-		topic = " topic=" + string(printed([]byte(e.Topic)))
+		topic = " topic=" + printed(e.Topic)
 	}
 	a.log('I', "MQTT_EVENT_DATA%s qos=%d len=%d offset=%d total=%d", topic, e.QoS, e.DataLength(), e.Offset, e.TotalLength)
 	if e.DataLength() > 0 {
@@ -443,10 +401,10 @@ func (a *conformance) properties(e espmqtt.Event) {
 	a.userProperties("DATA_PROP user_property", e)
 }
 
-// printed is what printf makes of bytes: they end at a NUL.
-func printed(text []byte) []byte {
-	text, _, _ = bytes.Cut(text, []byte{0})
-	return text
+// printed is what C makes of a text: it ends at a NUL.
+func printed[T string | []byte](text T) string {
+	ended, _, _ := strings.Cut(string(text), "\x00")
+	return ended
 }
 
 func (a *conformance) userProperties(prefix string, e espmqtt.Event) {

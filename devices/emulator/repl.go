@@ -1,13 +1,25 @@
 package emulator
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// The console of the application.
+// The console of the application is ESP-IDF's, as it is where the terminal has not answered the question for its status:
+// it echoes what is typed, and knows no keys but backspace. The question itself, an escape sequence, is not asked here: a
+// terminal that answered it would have its answer taken for a line.
 const (
 	prompt     = "mqtt> "
-	lineLimit  = 2048 // characters of a line; what is typed beyond is not taken
+	lineLimit  = 2047 // characters of a line: the last of them ends it
+	wordLimit  = 31   // words of a line; what stands behind them is not read
 	notKnown   = "Unrecognized command\r\n"
 	returnedOn = "Command returned non-zero error code: 0x1 (ERROR)\r\n"
+	greeting   = "\r\r\nType 'help' to get the list of commands.\r\r\n" +
+		"Use UP/DOWN arrows to navigate through command history.\r\r\n" +
+		"Press TAB when typing command name to auto-complete.\r\r\n" +
+		"\r\r\nYour terminal application does not support escape sequences.\r\n\r\n" +
+		"Line editing and history features are disabled.\r\n\r\n" +
+		"On Windows, try using Windows Terminal or Putty instead.\r\r\n"
 )
 
 // commander runs a command. It says whether there is such a command, and whether it succeeded.
@@ -17,7 +29,7 @@ type commander func(name string, arguments []string) (known, ok bool)
 // a goroutine only while there is something to do.
 func (p *power) repl(command commander) {
 	var line editor
-	p.write(prompt)
+	p.write(greeting + prompt)
 	p.typed.serve(func() {
 		if p.begin() {
 			go func() {
@@ -32,58 +44,60 @@ func (p *power) repl(command commander) {
 func (p *power) converse(command commander, line *editor) {
 	awake := false
 	for text := p.typed.take(); len(text) > 0; text = p.typed.take() {
-		ended := false
 		for _, b := range text {
-			ended = line.typed(b)
+			if !line.typed(b) {
+				continue
+			}
+			p.write(line.takeEcho())
+			if !awake {
+				p.wake()
+				awake = true
+			}
+			p.run(command, line.take())
+			if p.dead() {
+				return
+			}
+			p.write(prompt)
 		}
 		p.write(line.takeEcho())
-		if !ended { // the last byte of a text is the only one that may end a line
-			continue
-		}
-		if !awake {
-			p.wake()
-			awake = true
-		}
-		p.run(command, line.take())
-		if p.dead() {
-			return
-		}
-		p.write(prompt)
 	}
 }
 
-// editor is a line that is being typed. A line ends with CR, LF or both.
+// editor is a line that is being typed. It ends with CR or LF, or when it is full; the end that is typed then, or the
+// other half of CR and LF, makes an empty line.
 type editor struct {
-	line    []byte
-	echo    []byte
-	afterCR bool
+	line []byte
+	echo []byte
 }
 
-// typed takes a character and says whether it ends the line. Backspace takes one away.
+// typed takes a character and says whether it ends the line. Backspace takes one away; other control characters are
+// nothing.
 func (e *editor) typed(b byte) (ended bool) {
-	second := e.afterCR && b == '\n'
-	e.afterCR = b == '\r'
 	switch {
-	case second:
 	case b == '\r' || b == '\n':
 		e.echo = append(e.echo, "\r\n"...)
 		return true
 	case b == 0x08 || b == 0x7f:
 		if len(e.line) > 0 {
 			e.line = e.line[:len(e.line)-1]
-			e.echo = append(e.echo, "\b \b"...)
+			e.echo = append(e.echo, '\b', ' ', b)
 		}
-	case len(e.line) < lineLimit:
+	case b >= ' ':
 		e.line = append(e.line, b)
 		e.echo = append(e.echo, b)
 	}
-	return false
+	if len(e.line) < lineLimit {
+		return false
+	}
+	e.echo = append(e.echo, "\r\n"...)
+	return true
 }
 
+// take takes the line, of which only printable ASCII characters are kept.
 func (e *editor) take() string {
-	line := string(e.line)
+	line := slices.DeleteFunc(e.line, func(b byte) bool { return b > '~' })
 	e.line = nil // for most of the time nobody types
-	return line
+	return string(line)
 }
 
 func (e *editor) takeEcho() string {
@@ -137,5 +151,5 @@ func splitLine(line string) []string {
 		}
 	}
 	end()
-	return arguments
+	return arguments[:min(len(arguments), wordLimit)]
 }

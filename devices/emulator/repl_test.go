@@ -32,7 +32,8 @@ func TestSplitLine(t *testing.T) {
 		{`\`, []string{""}},
 		{`"\`, []string{""}},
 		{"a\tb", []string{"a\tb"}},
-		{"\xff \xc3", []string{"\xff", "\xc3"}},
+		{strings.Repeat("a ", 40), strings.Fields(strings.Repeat("a ", wordLimit))},
+		{strings.Repeat("a ", 30) + "b c d", append(strings.Fields(strings.Repeat("a ", 30)), "b")},
 	}
 	for _, test := range tests {
 		if got := splitLine(test.line); !slices.Equal(got, test.arguments) {
@@ -48,6 +49,10 @@ func FuzzSplitCommand(f *testing.F) {
 	f.Add("", "", byte(0))
 	f.Add(" ", `"`, byte(0))
 	f.Add("grüße", "\xff ", byte(1))
+	f.Add("-a", "--", byte(1))
+	f.Add("--", "-v-v", byte(2))
+	f.Add("-", "\\", byte(0))
+	commands := new(conformance).commands()
 	f.Fuzz(func(t *testing.T, topic, payload string, qos byte) {
 		qos %= 3
 		digit := string('0' + rune(qos))
@@ -60,19 +65,25 @@ func FuzzSplitCommand(f *testing.F) {
 			if err != nil {
 				continue // cannot be typed
 			}
-			got := splitLine(line)
-			want := []string{string(r.Action), topic}
+			words := splitLine(line)
+			at := slices.IndexFunc(commands, func(c command) bool { return c.name == words[0] })
+			got, errors := readArguments(words[0], words[1:], commands[at].arguments, 1)
+			if errors != "" {
+				t.Fatalf("%q is taken for wrong: %s", line, errors)
+			}
+			want := []given{{set: true, text: topic}}
 			switch {
 			case r.Action == devices.ActionSubscribe:
-				want = append(want, digit)
-			case r.Action == devices.ActionPublish && len(got) == 7:
-				if pattern := got[2]; payload != "" && strings.ReplaceAll(payload, pattern, "") != "" {
+				want = append(want, given{true, digit, int(qos)})
+			case r.Action == devices.ActionPublish:
+				pattern, repetitions := got[1].text, got[2].number
+				if strings.Repeat(pattern, repetitions) != payload {
 					t.Errorf("%q: pattern %q of payload %q", line, pattern, payload)
 				}
-				want = append(want, got[2], got[3], digit, "1", "0")
+				want = append(want, got[1], got[2], given{true, digit, int(qos)}, given{true, "1", 1}, given{true, "0", 0})
 			}
 			if !slices.Equal(got, want) {
-				t.Errorf("%q is read as %q, want %q", line, got, want)
+				t.Errorf("%q is read as %v, want %v", line, got, want)
 			}
 		}
 	})
@@ -87,14 +98,17 @@ func TestEditor(t *testing.T) {
 		echo  string
 		rest  string
 	}{
-		"line feed":            {"a\nb\n", []string{"a", "b"}, "a\r\nb\r\n", ""},
-		"carriage return":      {"a\rb\r", []string{"a", "b"}, "a\r\nb\r\n", ""},
-		"both":                 {"a\r\n\r\nb\r\n", []string{"a", "", "b"}, "a\r\n\r\nb\r\n", ""},
-		"the other way":        {"a\n\rb", []string{"a", ""}, "a\r\n\r\nb", "b"},
-		"unfinished":           {"abc", nil, "abc", "abc"},
-		"backspace":            {"ab\x08\x7f\x7fc\n", []string{"c"}, "ab\b \b\b \bc\r\n", ""},
-		"too long":             {long + "yz\n", []string{long}, long + "\r\n", ""},
-		"too long, taken back": {long + "yz\x08w\n", []string{long[1:] + "w"}, long + "\b \bw\r\n", ""},
+		"line feed":          {"a\nb\n", []string{"a", "b"}, "a\r\nb\r\n", ""},
+		"carriage return":    {"a\rb\r", []string{"a", "b"}, "a\r\nb\r\n", ""},
+		"both":               {"a\r\nb\r\n", []string{"a", "", "b", ""}, "a\r\n\r\nb\r\n\r\n", ""},
+		"the other way":      {"a\n\rb", []string{"a", ""}, "a\r\n\r\nb", "b"},
+		"unfinished":         {"abc", nil, "abc", "abc"},
+		"backspace":          {"ab\x08\x7f\x7fc\n", []string{"c"}, "ab\b \b\b \x7fc\r\n", ""},
+		"control characters": {"\x00a\tb\x1b[A\x03\x04\n", []string{"ab[A"}, "ab[A\r\n", ""},
+		"not ASCII":          {"a\xc3\xbc\x80\xffb\x08\x08\n", []string{"a"}, "a\xc3\xbc\x80\xffb\b \b\b \b\r\n", ""},
+		"too long":           {long + "yz\n", []string{long, "yz"}, long + "\r\nyz\r\n", ""},
+		"full":               {long + "\n", []string{long, ""}, long + "\r\n\r\n", ""},
+		"nearly, taken back": {long[1:] + "\x08w\n", []string{long[2:] + "w"}, long[1:] + "\b \bw\r\n", ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -201,7 +201,7 @@ func (c *Client) SetURI(uri string) error {
 		settings.port = 0
 	}
 	if err := settings.applyURI(uri, c.has(CredentialsNotDecoded)); err != nil {
-		c.log('E', "Error parse uri = %s", uri)
+		c.logURI(uri, err)
 		return err
 	}
 	c.settings = settings
@@ -333,10 +333,13 @@ func (c *Client) UnregisterEvent() { c.deaf.Store(true) }
 
 // Destroy is esp_mqtt_client_destroy: it stops the client if it runs.
 func (c *Client) Destroy() error {
-	if err := c.Stop(); err != nil && !errors.Is(err, ErrNotStarted) {
-		return err
+	unlock := c.lock()
+	running := c.running
+	unlock()
+	if !running {
+		return nil
 	}
-	return nil
+	return c.Stop()
 }
 
 // State is esp_mqtt_client_get_state.

@@ -3,6 +3,7 @@ package espmqtt
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -68,6 +69,55 @@ func TestNegativeTimes(t *testing.T) {
 			}
 			r.PowerOff()
 			<-stopped
+		})
+	}
+}
+
+// TestVersionChanged: what esp_mqtt_client_init makes for MQTT 5.0 is there for a client that was made for it, whatever it
+// speaks later. One that was made for an older version panics when it needs that.
+func TestVersionChanged(t *testing.T) {
+	t.Parallel()
+	speak := func(version ProtocolVersion) Config { return Config{Session: Session{Protocol: version}} }
+	made5 := func(c *Config) { c.Session.Protocol = ProtocolV5 }
+	inRig(t, options{config: made5}, func(r *rig) {
+		if err := r.SetConfig(speak(ProtocolV311)); err != nil {
+			t.Error(err)
+		}
+		_ = r.conn.Close()
+		synctest.Wait()
+		for _, e := range r.events {
+			if !e.V5 {
+				t.Errorf("event %d has no property", e.ID)
+			}
+		}
+	})
+	for name, use := range map[string]func(*rig){
+		"publish":                    func(r *rig) { r.Publish("t", nil, 1, false) },
+		"enqueue":                    func(r *rig) { r.Enqueue("t", nil, 1, false, true) },
+		"subscribe":                  func(r *rig) { r.Subscribe("t", 0) },
+		"unsubscribe":                func(r *rig) { r.Unsubscribe("t") },
+		"stop":                       func(r *rig) { _ = r.Stop() },
+		"an event":                   func(r *rig) { _ = r.conn.Close() },
+		"a message":                  func(r *rig) { r.send("3004 0001 74 00") },
+		"set_connect_property":       func(r *rig) { _ = r.SetConnectProperty(ConnectProperty{}) },
+		"set_publish_property":       func(r *rig) { _ = r.SetPublishProperty(&PublishProperty{}) },
+		"set_disconnect_property":    func(r *rig) { _ = r.SetDisconnectProperty(DisconnectProperty{Reason: 4}) },
+		"set_subscribe_property":     func(r *rig) { _ = r.SetSubscribeProperty(&SubscribeProperty{}) },
+		"set_unsubscribe_property":   func(r *rig) { _ = r.SetUnsubscribeProperty(&UnsubscribeProperty{}) },
+		"a disconnect with a packet": func(r *rig) { _ = r.Disconnect(); time.Sleep(2 * time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inRig(t, options{}, func(r *rig) {
+				if err := r.SetConfig(speak(ProtocolV5)); err != nil {
+					t.Error(err)
+				}
+				use(r)
+				synctest.Wait()
+				if !r.dead() {
+					t.Error("no panic")
+				}
+			})
 		})
 	}
 }

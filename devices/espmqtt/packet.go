@@ -54,8 +54,8 @@ func (c *client) reason(code byte) []byte {
 }
 
 // acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP, in MQTT 5.0 with reason code 0 (ESP-RX-20). Identifier 0, which
-// nothing may have, stands for one that is yet to be taken: what is acknowledged with it gets an answer with another one. It
-// is nil where the output buffer has no room for it.
+// nothing may have, stands for one that is yet to be taken: what is acknowledged with it gets an answer with another one.
+// It is nil where the output buffer has no room for it.
 func (c *client) acknowledgement(first byte, id uint16) []byte {
 	if id == 0 {
 		id = c.nextID()

@@ -152,15 +152,30 @@ func (p *DisconnectProperty) body() []byte {
 	return appendProperties([]byte{p.Reason}, p.UserProperty.append(properties))
 }
 
-// errNotV5 is for calls that only a client of MQTT 5.0 takes.
-var errNotV5 = fmt.Errorf("MQTT protocol version is not v5: %w", ErrFail)
+// notV5 refuses a call that only a client of MQTT 5.0 takes.
+func (c *client) notV5() error {
+	const why = "MQTT protocol version is not v5"
+	c.log5('E', why)
+	return fmt.Errorf("%s: %w", why, ErrFail)
+}
+
+// v5Made says why the client does not take a property, whatever it is.
+func (c *client) v5Made() error {
+	switch {
+	case !c.isV5():
+		return c.notV5()
+	case c.unprepared():
+		return errNoPower
+	}
+	return nil
+}
 
 // SetConnectProperty is esp_mqtt5_client_set_connect_property. What it leaves at zero stays as it was, but for the
 // maximum packet size (ESP-CONN-09, ESP-CONN-11).
 func (c *Client) SetConnectProperty(p ConnectProperty) error {
 	defer c.lock()()
-	if !c.isV5() || c.unprepared() {
-		return errNotV5
+	if err := c.v5Made(); err != nil {
+		return err
 	}
 	old := c.v5.connect
 	c.v5.connect = connectProperty{
@@ -187,10 +202,10 @@ func (c *Client) SetConnectProperty(p ConnectProperty) error {
 // the struct meanwhile is what is sent, unchecked.
 func (c *Client) SetPublishProperty(p *PublishProperty) error {
 	defer c.lock()()
-	switch {
-	case !c.isV5() || c.unprepared():
-		return errNotV5
-	case p.TopicAlias > c.v5.server.topicAliasMaximum:
+	if err := c.v5Made(); err != nil {
+		return err
+	}
+	if p.TopicAlias > c.v5.server.topicAliasMaximum {
 		c.log5('E', "Topic alias %d is bigger than server support %d", p.TopicAlias, c.v5.server.topicAliasMaximum)
 		return fmt.Errorf("topic alias %d: %w", p.TopicAlias, ErrFail)
 	}
@@ -224,10 +239,11 @@ func (c *Client) SetUnsubscribeProperty(p *UnsubscribeProperty) error {
 
 // shareable says why a property for a filter is not taken: the version is another one, or the filter cannot be shared.
 func (c *client) shareable(shared bool, name string, noLocal bool) error {
+	if err := c.v5Made(); err != nil {
+		return err
+	}
 	why := ""
 	switch {
-	case !c.isV5() || c.unprepared():
-		return errNotV5
 	case !shared:
 		return nil
 	case noLocal:
@@ -248,7 +264,7 @@ func (c *Client) SetDisconnectProperty(p DisconnectProperty) error {
 	defer c.lock()()
 	none := p.SessionExpiryInterval == 0 && p.Reason == 0 && p.UserProperty == nil
 	if !c.isV5() || !none && c.unprepared() {
-		return errNotV5
+		return c.notV5()
 	}
 	c.v5.disconnect = DisconnectProperty{
 		SessionExpiryInterval: cmp.Or(p.SessionExpiryInterval, c.v5.disconnect.SessionExpiryInterval),

@@ -305,7 +305,7 @@ func (c *client) acknowledgedID() uint16 { return c.identifier(c.receiver.length
 
 // acknowledgedInEvent is the identifier that the event of an acknowledgement has. It is looked for in the whole buffer:
 // behind a packet that is too short to have one, the bytes of an earlier packet are found.
-func (c *client) acknowledgedInEvent() int { return int(c.identifier(len(c.receiver.buffer))) }
+func (c *client) acknowledgedInEvent() int { return int(c.identifier(c.receiver.size)) }
 
 // identifier is that of the acknowledgement in the buffer, of which so many bytes count.
 func (c *client) identifier(length int) uint16 {

@@ -133,8 +133,8 @@ func (s *settings) apply(config Config, c *client) (conflict, err error) {
 			s.port = config.Broker.Address.Port
 		}
 		if err := s.applyURI(*uri, c.has(CredentialsNotDecoded)); err != nil {
-			c.log('E', "Error parse uri = %s", *uri)
-			return nil, err
+			c.logURI(*uri, err)
+			return nil, fmt.Errorf("%v: %w", err, ErrFail) // whatever it was
 		}
 	}
 	if s.fromURI && config.Broker.Address.Transport != TransportUnknown { // be the URI that of an earlier Config

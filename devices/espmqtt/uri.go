@@ -2,6 +2,7 @@ package espmqtt
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -54,7 +55,7 @@ func (c *client) defaultPort(scheme string) int {
 // as it is, but for the path (ESP-URI-07, ESP-URI-08). A URI that is wrong changes nothing (ESP-URI-10). User and password
 // are percent-decoded, but where they are to be taken literally.
 func (s *settings) applyURI(uri string, literally bool) error {
-	if strings.HasPrefix(uri, "/") || strings.HasPrefix(uri, "*") { // a path alone is one to the parser (ESP-URI-01)
+	if uri == "" || uri[0] == '/' || uri[0] == '*' { // to the parser nothing, or a path alone, is one (ESP-URI-01)
 		return fmt.Errorf("uri %q has no scheme: %w", uri, ErrNoMemory)
 	}
 	scheme, rest, found := strings.Cut(uri, "://")
@@ -142,10 +143,25 @@ func splitHostPort(hostport string) (host string, port int, hasPort bool, err er
 func percentDecoded(text string) (string, error) {
 	decoded, err := url.PathUnescape(text)
 	if err != nil {
-		return "", fmt.Errorf("no two hexadecimal digits after %%: %w", ErrFail)
+		return "", errPercent
 	}
 	decoded, _, _ = strings.Cut(decoded, "\x00")
 	return decoded, nil
+}
+
+// errPercent is for a % that stands for no character.
+var errPercent = fmt.Errorf("no two hexadecimal digits after %%: %w", ErrFail)
+
+// logURI says why a URI was not taken.
+func (c *client) logURI(uri string, err error) {
+	switch {
+	case errors.Is(err, ErrNoMemory):
+		c.log('E', "esp_mqtt_client_set_uri(1124): Memory exhausted")
+	case errors.Is(err, errPercent):
+		c.log('E', "Error parse uri (non-hexadecimal data after %%) = %s", uri)
+	default:
+		c.log('E', "Error parse uri (1) = %s", uri)
+	}
 }
 
 // only says whether all characters of s are among the given ones.

@@ -42,6 +42,7 @@ func TestURI(t *testing.T) {
 		"no scheme, address":       {"1.2.3.4:1883", parts{}, ErrFail},
 		"digit in the scheme":      {"mqtt2://h", parts{}, ErrFail},
 		"path alone":               {"/path", parts{}, ErrNoMemory},
+		"nothing":                  {"", parts{}, ErrNoMemory},
 		"no host":                  {"mqtt://", parts{}, ErrFail},
 		"underscore":               {"mqtt://a_b", parts{}, ErrFail},
 		"empty port":               {"mqtt://h:", parts{}, ErrFail},

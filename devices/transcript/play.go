@@ -158,9 +158,13 @@ func (p *player) init(config json.RawMessage) {
 	p.command("init " + p.blob(client))
 }
 
-// say types a command of the script.
+// say types a command of the script. The recorder's console knew no options, so that a dash began an argument there; on a
+// board's it does behind a double one.
 func (p *player) say(command string) {
 	p.record.add(Row{Kind: kindCommand, Text: command})
+	if name, arguments, _ := strings.Cut(command, " "); strings.Contains(" "+arguments, " -") {
+		command = name + " -- " + arguments
+	}
 	p.command(command)
 }
 
