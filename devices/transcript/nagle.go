@@ -34,9 +34,10 @@ type nagleConn struct {
 	late *time.Timer // the broker's acknowledgement, when no answer takes it along
 
 	mu          sync.Mutex
-	interactive bool   // the broker's side expects to answer, and delays acknowledgements
-	inFlight    bool   // something is not acknowledged
-	held        []byte // waits for that
+	interactive bool      // the broker's side expects to answer, and delays acknowledgements
+	sent        time.Time // when something was last sent
+	inFlight    bool      // something is not acknowledged
+	held        []byte    // waits for that
 	closed      bool
 }
 
@@ -52,6 +53,7 @@ func (c *nagleConn) Write(p []byte) (int, error) {
 }
 
 func (c *nagleConn) send(p []byte) (int, error) {
+	c.sent = time.Now()
 	if c.interactive {
 		c.inFlight = true
 		c.late.Reset(acknowledgeDelay)
@@ -85,7 +87,9 @@ func (c *nagleConn) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n > 0 && !c.closed {
-		c.interactive = true
+		if time.Since(c.sent) < acknowledgeDelay { // what comes later is no answer
+			c.interactive = true
+		}
 		c.acknowledged()
 	}
 	return n, err
