@@ -407,8 +407,10 @@ func printed[T string | []byte](text T) string {
 	return ended
 }
 
+// userProperties prints as many of them as a count of eight bits says there are.
 func (a *conformance) userProperties(prefix string, e espmqtt.Event) {
-	for _, p := range e.UserProperties {
+	pairs, _ := e.UserProperties.Get(int(e.UserProperties.Count()))
+	for _, p := range pairs {
 		a.log('I', "%s key=%s val=%s", prefix, p.Key, p.Value)
 	}
 }

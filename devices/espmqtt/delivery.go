@@ -125,7 +125,7 @@ func (c *client) toRepeat(state ItemState) []*Item {
 	return all
 }
 
-// repetition is an item as it is sent again: with DUP set where it is a PUBLISH.
+// repetition is an item as it is sent again: with DUP set where it is a PUBLISH, but for one of a QoS below 0.
 func (c *client) repetition(it *Item) []byte {
 	if it.Type != typePublish {
 		if c.has(NoSubscribeRetransmit) {

@@ -7,10 +7,10 @@ import "encoding/binary"
 type placed struct {
 	properties
 	client *client
-	start  int    // of the list, counted from the start of the buffer
-	list   []byte // all of it
-	beyond int    // how far behind its end the client has come
-	wraps  map[int]bool
+	start  int          // of the list, counted from the start of the buffer
+	list   []byte       // all of it
+	beyond int          // how far behind its end the client has come
+	wraps  map[int]bool // where a length has led back to
 }
 
 // propertiesAt are n bytes of properties, the first of them so many bytes behind the start of the input buffer.
@@ -22,12 +22,26 @@ func (c *client) propertiesAt(start, n int) *placed {
 // offset is how many bytes have been taken.
 func (p *placed) offset() int { return len(p.list) - len(p.rest) + p.beyond }
 
-// careless takes n bytes without a look at where the list ends. The client counts in 16 bits, so that a length that lies
-// may lead it back into the list, and round and round for ever.
+// careless takes n bytes without a look at where the list ends.
 func (p *placed) careless(n int) []byte {
 	if !p.client.does(QuirkPropertiesBeyondBuffer) {
 		return p.bytes(n)
 	}
+	return p.client.memory(p.pass(n), n)
+}
+
+// carelessText takes a text in the same way.
+func (p *placed) carelessText() place {
+	if !p.client.does(QuirkPropertiesBeyondBuffer) {
+		return p.located(p.text())
+	}
+	length := int(binary.BigEndian.Uint16(p.careless(2)))
+	return place{at: p.pass(length), length: length}
+}
+
+// pass goes on behind the next n bytes, and says where they lie. The client counts in 16 bits, so that a length that lies
+// may lead it back into the list, and round and round for ever.
+func (p *placed) pass(n int) (at int) {
 	before := p.offset()
 	next := (before + n) & 0xffff
 	p.rest, p.beyond = p.list[min(next, len(p.list)):], max(next-len(p.list), 0)
@@ -41,18 +55,7 @@ func (p *placed) careless(n int) []byte {
 		}
 		p.wraps[next] = true
 	}
-	return p.client.memory(p.start+before, n)
-}
-
-// carelessText takes a text in the same way.
-func (p *placed) carelessText() place {
-	if !p.client.does(QuirkPropertiesBeyondBuffer) {
-		return p.located(p.text())
-	}
-	length := int(binary.BigEndian.Uint16(p.careless(2)))
-	found := place{at: p.start + p.offset(), length: length}
-	p.careless(length)
-	return found
+	return p.start + before
 }
 
 // located is where the text lies that was taken last.

@@ -110,9 +110,11 @@ func (p *SubscribeProperty) properties() (b []byte) {
 	return p.UserProperty.append(b)
 }
 
-// options are those of every filter, but for the QoS.
-func (p *SubscribeProperty) options() byte {
-	options := p.RetainHandling & 3 << 4
+// options are those of every filter, but for the QoS. Another retain handling than 1 and 2 is left out.
+func (p *SubscribeProperty) options() (options byte) {
+	if p.RetainHandling <= 2 {
+		options = p.RetainHandling << 4
+	}
 	if p.RetainAsPublished {
 		options |= 0x08
 	}

@@ -40,11 +40,11 @@ type nagleConn struct {
 	late *time.Timer // the broker's acknowledgement, when no answer takes it along
 
 	mu          sync.Mutex
-	interactive bool // the broker's side expects to answer, and delays acknowledgements
-	sent        time.Time
-	inFlight    bool   // something is not acknowledged
-	held        []byte // waits for that
-	reset       error  // met what was held back, and is yet to be told
+	interactive bool      // the broker's side expects to answer, and delays acknowledgements
+	sent        time.Time // when something was last sent
+	inFlight    bool      // something is not acknowledged
+	held        []byte    // waits for that
+	reset       error     // met what was held back, and is yet to be told
 	closed      bool
 }
 
