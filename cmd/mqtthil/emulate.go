@@ -123,6 +123,9 @@ func (e *emulation) run(c *cobra.Command) error {
 	return e.runBoards(ctx, c.OutOrStdout(), options)
 }
 
+// conformanceApp is the application that a board runs where no other is asked for.
+const conformanceApp = "conformance"
+
 // options are those of the first board.
 func (e *emulation) options() (emulator.Options, error) {
 	options := emulator.Options{Baud: e.baud, Seed: e.seed, Powered: processStart()}
@@ -134,15 +137,18 @@ func (e *emulation) options() (emulator.Options, error) {
 	if options.Behaviour, err = harness.Behaviour(e.without, e.defects); err != nil {
 		return options, err
 	}
+	if err := e.chooseApp(); err != nil {
+		return options, err
+	}
 	for _, name := range e.with {
 		quirk, err := emulator.ParseQuirk(name)
 		if err != nil {
 			return options, usage("--with-quirk: %w", err)
 		}
+		if app := e.firmware.app; app != "" && app != conformanceApp {
+			return options, usage("--with-quirk %s is of the application %s, not of %s", name, conformanceApp, app)
+		}
 		options.Quirks = append(options.Quirks, quirk)
-	}
-	if err := e.chooseApp(); err != nil {
-		return options, err
 	}
 	if options.Firmware, err = e.firmware.firmware(); err != nil {
 		return options, err

@@ -27,6 +27,7 @@ func TestEmulateCommandLines(t *testing.T) {
 		{"--stdio --pty x", `where is the console to be\?.*`},
 		{"--pty x --uart-tcp 0", `where is the console to be\?.*`},
 		{"--stdio --chip esp8266", `--chip: unknown chip "esp8266"; it is one of ESP32, .*ESP32-C6`},
+		{"--stdio --console stub --with-quirk user-properties-freed-twice", `--with-quirk user-properties-freed-twice is of the application conformance, not of stub`},
 		{"--stdio --console at", `--console: .*no application has the console "at"; there are espressif, stub`},
 		{"--stdio --console stub --app ssl", `--console stub is that of the application stub, not of ssl; leave out --app or --console`},
 		{"--stdio --count 2", `--count 2: standard input and output are the console of one board; use --pty or --uart-tcp`},

@@ -82,9 +82,9 @@ var ownPaths = []string{"/broker/address/uri", "/credentials/client_id", "/sessi
 // clientConfig reads an mqtt_config. What it does not know it does not look at.
 func (a *conformance) clientConfig(node map[string]any) (any, bool) {
 	var config espmqtt.Config
-	places := places(reflect.ValueOf(&config).Elem(), "")
-	slices.SortStableFunc(places, func(one, other place) int { return one.rank() - other.rank() })
-	for _, p := range places {
+	all := places(reflect.ValueOf(&config).Elem(), "")
+	slices.SortStableFunc(all, func(one, other place) int { return one.rank() - other.rank() })
+	for _, p := range all {
 		if !p.read(a, node) {
 			return nil, false
 		}

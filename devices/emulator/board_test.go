@@ -611,3 +611,16 @@ func FuzzConsole(f *testing.F) {
 		})
 	})
 }
+
+// TestPowered: a board's clock shows since when it has had power, and begins anew with a reset.
+func TestPowered(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := run(t, Options{Powered: time.Now().Add(-1234 * time.Millisecond)})
+		b.expect("I (1234) boot:")
+		b.expect(prompt)
+		if err := b.Reset(); err != nil {
+			t.Fatal(err)
+		}
+		b.expect("I (0) boot:")
+	})
+}

@@ -79,11 +79,12 @@ func (a *conformance) help(values []given) bool {
 
 // command runs a command. It says whether there is such a command, and whether it succeeded.
 func (a *conformance) command(name string, words []string) (known, ok bool) {
-	i := slices.IndexFunc(a.commands(), func(c command) bool { return c.name == name })
+	commands := a.commands()
+	i := slices.IndexFunc(commands, func(c command) bool { return c.name == name })
 	if i < 0 {
 		return false, false
 	}
-	c := a.commands()[i]
+	c := commands[i]
 	var values []given
 	if c.arguments != nil {
 		most := 1

@@ -13,7 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// consoleText is what Espressif's application printed for lines that it was typed, most of them bad.
+// consoleText is what Espressif's application printed for lines that it was typed, most of them bad; but the descriptions
+// in its help are mqtthil's.
 //
 //go:embed testdata/console.txt
 var consoleText string

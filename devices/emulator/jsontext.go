@@ -11,8 +11,7 @@ import (
 
 // parseJSON reads a JSON text as the application's library, nlohmann's, does, and complains in its words. A value is nil,
 // a bool, an int64 (a negative number), a uint64, a float64, a string, a []any or a map[string]any, whose members keep the
-// last value of a key that comes twice. An error says what the
-// library's exception says.
+// last value of a key that comes twice. An error says what the library's exception says.
 func parseJSON(text []byte) (value any, err error) {
 	p := jsonParser{text: text, line: 1}
 	defer func() {

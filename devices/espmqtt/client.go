@@ -113,10 +113,11 @@ type client struct {
 	waitFor     atomic.Int64           // ms until the next attempt, from waitSince on; 0: at once
 	online      atomic.Pointer[socket] // for the loss of power
 
+	late time.Duration // the task's own: by how much its last wait was over too late; see over
+
 	// What follows is guarded by api.
 	settings   settings
 	running    bool
-	late       time.Duration // by which the task's last wait was over too late; see over
 	started    bool          // a task was created at least once
 	ended      chan struct{} // closed when the task has ended
 	outbox     outbox

@@ -83,7 +83,7 @@ func (c *client) outboxStep() {
 	}
 	for _, it := range c.toRepeat(Acknowledged) {
 		if now-it.Since > timeout && !c.has(NoPubrelRetransmit) {
-			pubrel := c.pubrel(it.ID)
+			pubrel := c.pubrel(it.ID, 0)
 			if pubrel == nil {
 				continue
 			}
@@ -149,11 +149,11 @@ func (c *client) repetition(it *Item) []byte {
 	return it.Data
 }
 
-func (c *client) pubrel(id uint16) []byte {
+func (c *client) pubrel(id uint16, reason byte) []byte {
 	if c.has(PubrelFlagsZero) {
-		return c.acknowledgement(typePubrel<<4, id)
+		return c.acknowledgement(typePubrel<<4, id, reason)
 	}
-	return c.acknowledgement(typePubrel<<4|2, id)
+	return c.acknowledgement(typePubrel<<4|2, id, reason)
 }
 
 func (c *client) resendFailed(err error) {

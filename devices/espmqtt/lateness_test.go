@@ -33,7 +33,7 @@ func TestLateness(t *testing.T) {
 		if r.late != lateness {
 			t.Errorf("the last poll was late by %v, not %v", r.late, lateness)
 		}
-		r.sleepTicks(10 * time.Millisecond)
+		r.sleepTicks(10*time.Millisecond, false)
 		if r.late != 0 {
 			t.Errorf("a wait that ended on time was late by %v", r.late)
 		}
@@ -52,7 +52,7 @@ func TestClock(t *testing.T) {
 		if now := client.now(); now != 1235 {
 			t.Errorf("1234 ms after the boot, the clock that began with 1 shows %d", now)
 		}
-		client.sleepTicks(50 * time.Millisecond)
+		client.sleepTicks(50*time.Millisecond, false)
 		if passed := time.Since(boot); passed != 1280*time.Millisecond {
 			t.Errorf("five ticks of 10 ms, counted from the one that runs, ended at %v", passed)
 		}

@@ -53,14 +53,14 @@ func (c *client) reason(code byte) []byte {
 	return []byte{code, 0}
 }
 
-// acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP, in MQTT 5.0 with reason code 0 (ESP-RX-20). Identifier 0, which
-// nothing may have, stands for one that is yet to be taken: what is acknowledged with it gets an answer with another one.
-// It is nil where the output buffer has no room for it.
-func (c *client) acknowledgement(first byte, id uint16) []byte {
+// acknowledgement is PUBACK, PUBREC, PUBREL or PUBCOMP, in MQTT 5.0 with a reason code, which is 0 (ESP-RX-20) but for a
+// client without quirks. Identifier 0, which nothing may have, stands for one that is yet to be taken: what is acknowledged
+// with it gets an answer with another one. It is nil where the output buffer has no room for it.
+func (c *client) acknowledgement(first byte, id uint16, reason byte) []byte {
 	if id == 0 {
 		id = c.nextID()
 	}
-	body := append(binary.BigEndian.AppendUint16(nil, id), c.reason(0)...)
+	body := append(binary.BigEndian.AppendUint16(nil, id), c.reason(reason)...)
 	if headerRoom+len(body) > c.settings.outSize {
 		c.log('E', "Publish response message cannot be created")
 		return nil

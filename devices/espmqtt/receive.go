@@ -2,6 +2,7 @@ package espmqtt
 
 import (
 	"encoding/binary"
+	"net"
 	"time"
 )
 
@@ -258,19 +259,20 @@ func (c *client) pubrec(id uint16) bool {
 	if c.has(NoPubrel) {
 		return true
 	}
-	it := c.outbox.get(id)
+	it, reason := c.outbox.get(id), byte(0)
 	if c.isV5() && !c.does(QuirkPubrecFailure) && isFailure(c.receiver.rest()) {
 		c.complete(id)
 		return true
 	}
-	answer := c.pubrel(id)
-	switch {
-	case answer == nil:
+	if it == nil && !c.does(QuirkUnknownIDs) {
+		reason = reasonIDNotFound
+	}
+	answer := c.pubrel(id, reason)
+	if answer == nil {
 		return false
-	case it != nil:
+	}
+	if it != nil {
 		it.State, it.sentOn = Acknowledged, c.connects
-	case c.isV5() && !c.does(QuirkUnknownIDs):
-		answer = c.packet(typePubrel<<4|2, append(binary.BigEndian.AppendUint16(nil, id), c.reason(reasonIDNotFound)...))
 	}
 	if err := c.send(answer); err != nil {
 		c.writeFailed(err)
@@ -283,12 +285,13 @@ func (c *client) pubcomp(id uint16) bool {
 	if c.has(NoPubcomp) {
 		return true
 	}
-	answer := c.acknowledgement(typePubcomp<<4, id)
+	reason := byte(0)
+	if !c.received[id] && !c.does(QuirkUnknownIDs) {
+		reason = reasonIDNotFound
+	}
+	answer := c.acknowledgement(typePubcomp<<4, id, reason)
 	if answer == nil {
 		return false
-	}
-	if c.isV5() && !c.received[id] && !c.does(QuirkUnknownIDs) {
-		answer = c.packet(typePubcomp<<4, append(binary.BigEndian.AppendUint16(nil, id), c.reason(reasonIDNotFound)...))
 	}
 	delete(c.received, id)
 	if err := c.send(answer); err != nil {
@@ -438,6 +441,10 @@ func (c *client) deliverPublish() bool {
 			c.answerPublish(qos, answerID)
 		}
 		offset += e.DataLength()
+		if c.transport == nil { // the handler has found out that the connection is lost
+			c.nothingRead(net.ErrClosed, failed)
+			return false
+		}
 		n, err := c.transport.read(r.buffer[:min(r.size, r.total-read)], c.settings.networkTimeout)
 		if err != nil {
 			c.nothingRead(err, failed)
@@ -492,10 +499,10 @@ func (c *client) v3Publish() (ok bool) {
 func (c *client) topic(length int) (start, end int, ok bool) {
 	r := &c.receiver
 	start = r.header
-	for !c.isV5() && start < length && r.buffer[start-1]&0x80 != 0 {
+	for !c.isV5() && start < min(length, len(r.buffer)) && r.buffer[start-1]&0x80 != 0 {
 		start++
 	}
-	if start += 2; start >= length {
+	if start += 2; start >= length || start > len(r.buffer) {
 		return 0, 0, false
 	}
 	end = start + int(binary.BigEndian.Uint16(r.buffer[start-2:]))
@@ -520,7 +527,7 @@ func (c *client) publishID() (event, answer uint16) {
 
 // answerPublish acknowledges a received message as its QoS asks (ESP-RX-20).
 func (c *client) answerPublish(qos byte, id uint16) bool {
-	var answer []byte
+	kind := byte(typePuback)
 	switch qos {
 	case 1:
 		if c.has(NoPuback) {
@@ -529,18 +536,18 @@ func (c *client) answerPublish(qos byte, id uint16) bool {
 		if c.has(PubackWrongID) {
 			id++
 		}
-		answer = c.acknowledgement(typePuback<<4, id)
 	case 2:
 		c.received[id] = true
-		switch answer = c.acknowledgement(typePubrec<<4, id); {
-		case c.has(NoPubrec):
+		if c.has(NoPubrec) {
 			return true
-		case c.has(PubackForQoS2):
-			answer = c.acknowledgement(typePuback<<4, id)
+		}
+		if !c.has(PubackForQoS2) {
+			kind = typePubrec
 		}
 	default:
 		return true
 	}
+	answer := c.acknowledgement(kind<<4, id, 0)
 	if answer == nil {
 		return false
 	}

@@ -30,9 +30,9 @@ func (c *client) task(ended chan struct{}) {
 				c.become(stateInit)
 				break
 			}
-			pause := c.pause()
+			pause, onRequest := c.pause(), c.onRequest()
 			unlock()
-			woken = c.sleepTicks(c.hurried(pause, 10*c.kconfig.Tick))
+			woken = c.sleepTicks(c.hurried(pause, 10*c.kconfig.Tick), onRequest)
 			unlock = c.lock()
 		}
 		if c.is(stateConnected) {
@@ -103,11 +103,7 @@ const (
 
 // waitIsOver says whether the time to the next attempt had passed, strictly, at a time in ms since boot (ESP-TASK-07).
 func (c *client) waitIsOver(at int64) bool {
-	wait := c.waitFor.Load()
-	switch {
-	case c.has(NoReconnect):
-		return false
-	case !c.settings.autoReconnect && !c.has(AutoReconnectAlways), c.parked:
+	if c.onRequest() {
 		select {
 		case <-c.reconnect:
 			return true
@@ -115,11 +111,21 @@ func (c *client) waitIsOver(at int64) bool {
 			return false
 		}
 	}
-	return wait >= 0 && at-c.waitSince > wait
+	return c.timeIsOver(at)
+}
+
+func (c *client) timeIsOver(at int64) bool {
+	wait := c.waitFor.Load()
+	return wait >= 0 && at-c.waitSince > wait && !c.has(NoReconnect)
+}
+
+// onRequest says that nothing but a request ends the wait to the next attempt.
+func (c *client) onRequest() bool {
+	return !c.has(NoReconnect) && (!c.settings.autoReconnect && !c.has(AutoReconnectAlways) || c.parked)
 }
 
 // pause is for how long the task sleeps before it looks again whether the time to the next attempt is over: half of that
-// time, in whole ticks. Where there is no whole tick, it does not sleep at all, but looks again and again.
+// time, in whole ticks. Where there is no whole tick, it looks again with every tick, a board without a pause.
 func (c *client) pause() time.Duration {
 	wait := time.Duration(c.waitFor.Load()) * time.Millisecond
 	ticks := wait / 2 / c.kconfig.Tick
@@ -135,8 +141,9 @@ func (c *client) pause() time.Duration {
 
 // sleepTicks waits for d in whole ticks of FreeRTOS, counted from the tick that is running, or until somebody asks for a
 // reconnect. That is why a reconnect takes 1.5 times the set time (ESP-TASK-08). It returns when it was to be over, in ms
-// since boot: a board wakes its tasks on the tick, and the time that this machine is late by must not count.
-func (c *client) sleepTicks(d time.Duration) (over int64) {
+// since boot: a board wakes its tasks on the tick, and the time that this machine is late by must not count. A request
+// that does not end the wait stays, and the task looks again and again; here once in a ms, so that time can pass.
+func (c *client) sleepTicks(d time.Duration, onRequest bool) (over int64) {
 	now := time.Since(c.boot)
 	end := now.Truncate(c.kconfig.Tick) + max(d.Truncate(c.kconfig.Tick), c.kconfig.Tick)
 	late := time.NewTimer(end - now)
@@ -147,7 +154,7 @@ func (c *client) sleepTicks(d time.Duration) (over int64) {
 		return clock(end)
 	case <-c.reconnect:
 		signal(c.reconnect) // for waitIsOver, and until connect takes it
-		if c.now() == c.waitSince {
+		if !onRequest && !c.timeIsOver(c.now()) {
 			c.sleep(time.Millisecond)
 		}
 	case <-c.power:

@@ -145,7 +145,7 @@ func percentDecoded(text string) (string, error) {
 	if err != nil {
 		return "", errPercent
 	}
-	decoded, _, _ = strings.Cut(decoded, "\x00")
+	decoded = cText(decoded)
 	return decoded, nil
 }
 

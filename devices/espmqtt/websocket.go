@@ -87,7 +87,7 @@ func (w *webSocket) upgrade(host, path string, size int) error {
 			return fmt.Errorf("no answer to the upgrade request: %w", errProtocol)
 		}
 		answer = answer[:len(answer)+n]
-		text, _, _ := strings.Cut(string(answer), "\x00") // as far as functions for strings read in C
+		text := cText(string(answer))
 		if header, _, found := strings.Cut(text, headerEnd); found {
 			redirected, err := checkAnswer(text, header, key)
 			if err == nil && !w.does(QuirkWebSocketUnchecked) {
@@ -143,11 +143,11 @@ func checkAnswer(text, header, key string) (redirected bool, err error) {
 // answerStatus finds the status of an answer as the client does: wherever a version of HTTP is in its text, in up to three
 // characters behind the next space. It is 0 where there is none.
 func answerStatus(text string) (code int) {
-	at := strings.Index(strings.ToLower(text), "http/")
-	if at < 0 {
-		return 0
+	const version = "http/"
+	for len(text) >= len(version) && !strings.EqualFold(text[:len(version)], version) {
+		text = text[1:]
 	}
-	_, status, _ := strings.Cut(text[at:], " ")
+	_, status, _ := strings.Cut(text, " ")
 	status = strings.TrimLeft(status[:min(3, len(status))], " \t\n\v\f\r")
 	digits := len(status) - len(strings.TrimLeft(status, "+-"))
 	if digits <= 1 {

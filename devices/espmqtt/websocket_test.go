@@ -163,6 +163,7 @@ func FuzzWebSocket(f *testing.F) {
 func FuzzUpgradeAnswer(f *testing.F) {
 	f.Add("HTTP/1.1 101 S\r\nSec-WebSocket-Accept: x")
 	f.Add("HTTP/1.1 302 S\r\nLocation: x")
+	f.Add("\xff\xff\xff\xffHTTP/\r\n\r\n") // lower case is longer
 	f.Fuzz(func(t *testing.T, text string) {
 		header, _, _ := strings.Cut(text, headerEnd)
 		if redirected, err := checkAnswer(text, header, "key"); redirected && err != nil {
