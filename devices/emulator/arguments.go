@@ -246,11 +246,12 @@ func readInteger(text string, base int) (number int, rest string, found bool) {
 	if base == 16 && len(rest) > 2 && strings.EqualFold(rest[:2], "0x") && digit(rest[2]) < base {
 		rest = rest[2:]
 	}
+	amount := int64(0)
 	for len(rest) > 0 && digit(rest[0]) < base {
-		number = min(number*base+digit(rest[0]), math.MaxInt32+1)
+		amount = min(amount*int64(base)+int64(digit(rest[0])), math.MaxInt32+1)
 		rest, found = rest[1:], true
 	}
-	return min(sign*number, math.MaxInt32), rest, found
+	return int(min(int64(sign)*amount, math.MaxInt32)), rest, found
 }
 
 func readSign(text string) (sign int, rest string) {
