@@ -553,6 +553,7 @@ func (p *Proxy) close(how Ending) {
 	if !p.closed || how == RST {
 		p.closed, p.closing = true, how
 	}
+	how = p.closing // where Close has been called, a Shutdown, as by a context that ends with it, does not undo it
 	p.cancel()
 	p.stopListening()
 	links, conditions := slices.Collect(maps.Keys(p.links)), p.conditions
