@@ -244,12 +244,15 @@ func (p *Proxy) drop(l net.Listener) (ours bool) {
 	return !kept
 }
 
-// leave ends the connections that belong to a context, which is over.
+// leave ends the connections that belong to a context, which is over, in order. Where that is because the proxy is closed,
+// close ends them.
 func (p *Proxy) leave(ctx context.Context) {
 	p.mu.Lock()
-	links := slices.Collect(maps.Keys(p.links))
+	closed, links := p.closed, slices.Collect(maps.Keys(p.links))
 	p.mu.Unlock()
-	endAll(slices.DeleteFunc(links, func(l *link) bool { return l.ctx != ctx }), FIN)
+	if !closed {
+		endAll(slices.DeleteFunc(links, func(l *link) bool { return l.ctx != ctx }), FIN)
+	}
 }
 
 // awaitAdmission waits until connections are not refused any more. It is false where the proxy is closed, or ctx is over.
@@ -553,7 +556,7 @@ func (p *Proxy) close(how Ending) {
 	if !p.closed || how == RST {
 		p.closed, p.closing = true, how
 	}
-	how = p.closing // where Close has been called, a Shutdown, as by a context that ends with it, does not undo it
+	how = p.closing // a Shutdown does not undo a Close
 	p.cancel()
 	p.stopListening()
 	links, conditions := slices.Collect(maps.Keys(p.links)), p.conditions
