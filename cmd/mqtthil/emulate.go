@@ -160,6 +160,9 @@ func (e *emulation) options() (emulator.Options, error) {
 		}
 	}
 	options.Kconfig = &kconfig
+	if e.count <= exactBoards {
+		options.Pause = pause
+	}
 	if err := options.Validate(); err != nil {
 		return options, usage("--kconfig: %w", err)
 	}
@@ -314,7 +317,7 @@ func boardOptions(options emulator.Options, i int) emulator.Options {
 func (e *emulation) openConsole(out io.Writer, i int) (consoleLine, error) {
 	switch {
 	case e.stdio:
-		return consoleLine{stdinConsole{os.Stdin}, os.Stdout, func() {}}, nil
+		return consoleLine{pollable(os.Stdin), os.Stdout, func() {}}, nil
 	case e.consolePort != "":
 		l, err := listen(e.consolePort, i)
 		if err != nil {

@@ -1,22 +1,24 @@
 package main
 
 import (
-	"io"
+	"fmt"
+	"io/fs"
+	"os"
 	"syscall"
 )
 
-// pollerDelay is by how much later this program hears of what comes over a socket, through Go's network poller, than of
-// what comes through a pipe, on which a thread of its own waits: some 50 to 150 microseconds on Linux, in nanoseconds.
-const pollerDelay = 120_000
-
-// stdinConsole is standard input as the console of a board. What is typed is held back by pollerDelay, so that a board
-// whose script sends a packet and types a line at once hears of them in that order. The thread waits that waited for the
-// input: a timer of Go's takes a whole millisecond.
-type stdinConsole struct{ io.Reader }
-
-func (c stdinConsole) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	delay := syscall.NsecToTimespec(pollerDelay)
-	_ = syscall.Nanosleep(&delay, nil) // one that a signal cuts short is as good
-	return n, err
+// pollable is a pipe opened anew, for Go's poller to wait for it as for the sockets: a board then hears of what is typed
+// and of what comes over the network in the order in which they came. A pipe that this process inherited is read by a
+// thread of its own, which is always faster than the network. What is no pipe stays as it is: a file has a place where
+// it is read, and a terminal is slow.
+func pollable(inherited *os.File) *os.File {
+	info, err := inherited.Stat()
+	if err != nil || info.Mode()&fs.ModeNamedPipe == 0 {
+		return inherited
+	}
+	own, err := os.OpenFile(fmt.Sprintf("/dev/fd/%d", inherited.Fd()), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return inherited
+	}
+	return own
 }

@@ -39,6 +39,9 @@ type Options struct {
 	// application brings. One that gives the same outbox every time is one that lasts: over the end of a client, or over a
 	// reset.
 	NewOutbox func() espmqtt.Outbox
+	// Pause waits for a fraction of a millisecond. The default is a timer; but on Linux those of Go are late by up to a
+	// millisecond, which is much for a board in real time.
+	Pause func(time.Duration)
 	// Dial is the board's network: it opens a TCP connection. The default is net.Dialer.DialContext.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -142,6 +145,7 @@ func (b *Board) listen() error {
 		if b.uart.baud > 0 {
 			time.Sleep(b.uart.takes(n))
 		}
+		runtime.Gosched() // to what a packet has woken that came just before: it has one more step to go
 		b.mu.Lock()
 		if b.power != nil { // without power it is lost
 			b.power.typed.add(buffer[:n])

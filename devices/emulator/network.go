@@ -194,6 +194,11 @@ func (c *networkConn) await(ready <-chan struct{}, by *time.Time) error {
 		if closed {
 			return net.ErrClosed
 		}
+		select { // mostly there is nothing to wait for, and no need of a timer
+		case <-ready:
+			return nil
+		default:
+		}
 		var expired <-chan time.Time
 		if !limit.IsZero() {
 			timer := time.NewTimer(time.Until(limit))

@@ -14,6 +14,10 @@ func (p *power) wake() {
 	case <-p.off:
 		return
 	}
+	if pause := p.board.options.Pause; pause != nil {
+		pause(wakeCost)
+		return
+	}
 	run := time.NewTimer(wakeCost)
 	defer run.Stop()
 	select {

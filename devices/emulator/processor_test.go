@@ -43,3 +43,27 @@ func TestOrderOfArrival(t *testing.T) {
 		}
 	})
 }
+
+// TestPause: a board that does not go by Go's timers waits as it is told before it runs a command.
+func TestPause(t *testing.T) {
+	for name, test := range map[string]struct {
+		pause func(time.Duration)
+		takes time.Duration
+	}{
+		"timer": {nil, wakeCost},
+		"other": {func(d time.Duration) { time.Sleep(7 * d) }, 7 * wakeCost},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				b := run(t, Options{Pause: test.pause})
+				b.expect(prompt)
+				start := time.Now()
+				b.types("help\n")
+				b.expect("help\r\ninit")
+				if took := time.Since(start); took != test.takes {
+					t.Errorf("the command ran after %v, not after %v", took, test.takes)
+				}
+			})
+		})
+	}
+}

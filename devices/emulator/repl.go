@@ -48,11 +48,11 @@ func (p *power) converse(command commander, line *editor) {
 			if !line.typed(b) {
 				continue
 			}
-			p.write(line.takeEcho())
 			if !awake {
 				p.wake()
 				awake = true
 			}
+			p.write(line.takeEcho())
 			p.run(command, line.take())
 			if p.dead() {
 				return
