@@ -113,7 +113,7 @@ type client struct {
 	waitFor     atomic.Int64           // ms until the next attempt, from waitSince on; 0: at once
 	online      atomic.Pointer[socket] // for the loss of power
 
-	late time.Duration // the task's own: by how much its last wait was over too late; see over
+	late time.Duration // the task's own: by how much its waits have ended too late; see poll
 
 	// What follows is guarded by api.
 	settings   settings

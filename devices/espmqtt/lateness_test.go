@@ -21,13 +21,13 @@ func (l lateTransport) poll(wait time.Duration) bool {
 
 // TestLateness: what the machine is late by does not add up from one poll to the next, nor over the wait to reconnect.
 func TestLateness(t *testing.T) {
-	const polls, lateness = 10, 3 * time.Millisecond
+	const polls, lateness = 10, time.Millisecond
 	inRig(t, options{stay: true}, func(r *rig) {
 		start := time.Now()
 		for range polls {
 			r.poll(lateTransport{lateness: lateness})
 		}
-		if took, want := time.Since(start), polls*(time.Second+time.Second/pollExcess+loopCost)+lateness; took != want {
+		if took, want := time.Since(start), polls*ownPoll+lateness; took != want {
 			t.Errorf("%d polls took %v, not %v", polls, took, want)
 		}
 		if r.late != lateness {
@@ -36,6 +36,28 @@ func TestLateness(t *testing.T) {
 		r.sleepTicks(10*time.Millisecond, false)
 		if r.late != 0 {
 			t.Errorf("a wait that ended on time was late by %v", r.late)
+		}
+	})
+}
+
+// ownPoll is what a poll takes where the machine is on time.
+const ownPoll = time.Second + time.Second/pollExcess + loopCost
+
+// TestGreatLateness: a poll that is very late makes those behind it shorter, until that is made good, but none shorter than
+// the set time.
+func TestGreatLateness(t *testing.T) {
+	inRig(t, options{stay: true}, func(r *rig) {
+		start := time.Now()
+		r.poll(lateTransport{lateness: 3 * time.Millisecond})
+		for i := range 5 {
+			before := time.Now()
+			r.poll(lateTransport{})
+			if took := time.Since(before); took < time.Second || i < 2 && took != time.Second {
+				t.Errorf("poll %d took %v", i, took)
+			}
+		}
+		if took := time.Since(start); took != 6*ownPoll {
+			t.Errorf("six polls took %v, not %v", took, 6*ownPoll)
 		}
 	})
 }

@@ -75,23 +75,24 @@ func (c *client) clearOutbox() {
 	c.outboxSize.Store(0)
 }
 
-// poll waits, without the lock, until there is something to read or the poll time is over.
+// poll waits, without the lock, until there is something to read or the poll time is over. A board wakes its tasks on
+// time. What this machine is late by is taken off the next polls, or else it would add up from one to the next; but none
+// takes less than the set time, which a slot for retransmission may just be as long as.
 func (c *client) poll(t transport) {
 	limit := c.hurried(c.kconfig.PollReadTimeout, 10*time.Millisecond)
-	end := time.Now().Add(limit + limit/pollExcess + loopCost - c.late)
-	c.late = 0
+	excess := limit/pollExcess + loopCost
+	made := min(c.late, excess)
+	end := time.Now().Add(limit + excess - made)
 	switch {
 	case t.poll(0):
+		c.late = 0
 	case t.poll(time.Until(end)):
+		c.late = 0
 		c.environment.Wake()
 	default:
-		c.over(end)
+		c.late += time.Since(end) - made
 	}
 }
-
-// over notes that a wait is over that was to end then. A board wakes its tasks on time. What this machine is late by is
-// taken off the next wait, or else it would add up from one to the next.
-func (c *client) over(end time.Time) { c.late = max(0, time.Since(end)) }
 
 // What a turn of the loop takes beside its wait, as recordings of the real client show it: a poll that runs out takes
 // longer than the set time. Without that, times that are multiples of the poll would meet exactly, which they never do on
@@ -145,12 +146,13 @@ func (c *client) pause() time.Duration {
 // that does not end the wait stays, and the task looks again and again; here once in a ms, so that time can pass.
 func (c *client) sleepTicks(d time.Duration, onRequest bool) (over int64) {
 	now := time.Since(c.boot)
+	c.late = 0
 	end := now.Truncate(c.kconfig.Tick) + max(d.Truncate(c.kconfig.Tick), c.kconfig.Tick)
 	late := time.NewTimer(end - now)
 	defer late.Stop()
 	select {
 	case <-late.C:
-		c.over(c.boot.Add(end))
+		c.late = time.Since(c.boot) - end
 		return clock(end)
 	case <-c.reconnect:
 		signal(c.reconnect) // for waitIsOver, and until connect takes it
