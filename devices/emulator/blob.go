@@ -82,20 +82,23 @@ var ownPaths = []string{"/broker/address/uri", "/credentials/client_id", "/sessi
 // clientConfig reads an mqtt_config. What it does not know it does not look at.
 func (a *conformance) clientConfig(node map[string]any) (any, bool) {
 	var config espmqtt.Config
-	all := places(reflect.ValueOf(&config).Elem(), "")
+	all := places(reflect.ValueOf(&config).Elem(), node, "")
 	slices.SortStableFunc(all, func(one, other place) int { return one.rank() - other.rank() })
 	for _, p := range all {
-		if !p.read(a, node) {
+		if err := assign(p.field, p.value); err != nil {
+			a.log('E', "json config: '%s' has an unexpected JSON type (%s)", p.path, err)
 			return nil, false
 		}
+		endText(p.path, p.field)
 	}
 	return config, true
 }
 
-// place is a field of the configuration.
+// place is a field of the configuration that a blob has a value for.
 type place struct {
 	path  string
 	field reflect.Value
+	value any
 }
 
 // rank is the place's turn: the original's own come first.
@@ -106,14 +109,18 @@ func (p place) rank() int {
 	return len(ownPaths)
 }
 
-// places are all the fields of a struct, by their paths, with those of structs in it.
-func places(of reflect.Value, path string) (all []place) {
+// places are the fields of a struct that the node has, by their paths, with those of structs in it.
+func places(of reflect.Value, node map[string]any, path string) (all []place) {
 	for i := range of.NumField() {
-		field, path := of.Field(i), path+"/"+fieldName(of.Type().Field(i))
-		if field.Kind() == reflect.Struct {
-			all = append(all, places(field, path)...)
-		} else {
-			all = append(all, place{path, field})
+		name := fieldName(of.Type().Field(i))
+		value, there := node[name]
+		if !there {
+			continue
+		}
+		if field, path := of.Field(i), path+"/"+name; field.Kind() != reflect.Struct {
+			all = append(all, place{path, field, value})
+		} else if inner, ok := value.(map[string]any); ok {
+			all = append(all, places(field, inner, path)...)
 		}
 	}
 	return all
@@ -123,26 +130,6 @@ func places(of reflect.Value, path string) (all []place) {
 func fieldName(field reflect.StructField) string {
 	name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 	return name
-}
-
-// read reads the place's field, where the node has it.
-func (p place) read(a *conformance, node map[string]any) bool {
-	var value any = node
-	for _, name := range strings.Split(p.path[1:], "/") {
-		object, ok := value.(map[string]any)
-		if !ok {
-			return true
-		}
-		if value, ok = object[name]; !ok {
-			return true
-		}
-	}
-	if err := assign(p.field, value); err != nil {
-		a.log('E', "json config: '%s' has an unexpected JSON type (%s)", p.path, err)
-		return false
-	}
-	endText(p.path, p.field)
-	return true
 }
 
 // endText ends a text as C does, at a NUL, unless it is one that has a length beside it.
@@ -161,21 +148,21 @@ func endText(path string, field reflect.Value) {
 // readProperties reads properties into a struct, in the order of their names. Unknown ones are skipped.
 func readProperties[T any](a *conformance, node map[string]any) (any, bool) {
 	var into T
-	fields := map[string]reflect.Value{}
-	for _, p := range places(reflect.ValueOf(&into).Elem(), "") {
-		fields[p.path[1:]] = p.field
+	known := map[string]place{}
+	for _, p := range places(reflect.ValueOf(&into).Elem(), node, "") {
+		known[p.path[1:]] = p
 	}
 	for _, name := range slices.Sorted(maps.Keys(node)) {
-		field, known := fields[name]
-		if !known {
+		p, ok := known[name]
+		if !ok {
 			a.log('W', "json config: unknown field name '%s', skipping", printed(name))
 			continue
 		}
-		if err := assign(field, node[name]); err != nil {
+		if err := assign(p.field, p.value); err != nil {
 			a.log('E', "json config: field '%s' has an unexpected JSON type (%s)", printed(name), err)
 			return nil, false
 		}
-		endText(name, field)
+		endText(name, p.field)
 	}
 	return into, true
 }
