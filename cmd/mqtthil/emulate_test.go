@@ -47,6 +47,8 @@ func TestEmulateCommandLines(t *testing.T) {
 		{"--stdio --kconfig MQTT_EVENT_QUEUE_SIZE=0", `--kconfig MQTT_EVENT_QUEUE_SIZE=0: .*out of range`},
 		{"--stdio --kconfig MQTT_CUSTOM_OUTBOX=y", `--kconfig: firmware: application conformance brings no outbox, .*; ` +
 			`application custom_outbox brings one`},
+		{"--stdio --app mqtt5 --kconfig MQTT_PROTOCOL_5=n", `--kconfig: firmware: application mqtt5 speaks MQTT 5.0 only; ` +
+			`build it with MQTT_PROTOCOL_5=y`},
 		{"--stdio --seed -1", `invalid argument "-1" for "--seed".*`},
 	} {
 		t.Run(test.line, func(t *testing.T) {

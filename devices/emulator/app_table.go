@@ -77,7 +77,7 @@ var applications = []application{
 	},
 	{
 		App:     App{Name: "mqtt5", About: "ESP-IDF's example of MQTT 5.0", URI: "mqtt://test.mosquitto.org"},
-		project: "mqtt5", tag: "mqtt5_example",
+		project: "mqtt5", tag: "mqtt5_example", speaks5: true,
 		sdkconfig: func(k *espmqtt.Kconfig) { k.Protocol5 = true },
 		program:   newMQTT5Example,
 	},

@@ -20,6 +20,15 @@ import (
 var categories = []string{"mqtt_config", "connect_property", "publish_property", "subscribe_property", "disconnect_property",
 	"unsubscribe_property"}
 
+// categories are those that the build has. A client without MQTT 5.0 has no properties: the original calls functions for
+// them that are not there, and compiles only with its own lines for them taken out.
+func (a *conformance) categories() []string {
+	if a.power.board.options.Kconfig.Protocol5 {
+		return categories
+	}
+	return categories[:1]
+}
+
 // read reads a blob: an espmqtt.Config, or properties of one of the kinds that package espmqtt has. It is false where the
 // blob is none.
 func (a *conformance) read(encoded string) (config any, ok bool) {
@@ -42,7 +51,7 @@ func (a *conformance) read(encoded string) (config any, ok bool) {
 	return readProperties[espmqtt.UnsubscribeProperty](a, node)
 }
 
-// blob reads the one configuration that is in a blob: where there are several, the first of categories.
+// blob reads the one configuration that is in a blob: where there are several, the first of the categories.
 func (a *conformance) blob(encoded string) (category string, node map[string]any, ok bool) {
 	text, err := base64.StdEncoding.DecodeString(strings.TrimRight(encoded, " "))
 	if err != nil || len(text) == 0 { // the application asks for the length first, which is 0 then
@@ -63,7 +72,7 @@ func (a *conformance) blob(encoded string) (category string, node map[string]any
 		a.log('E', "json config: expected a JSON object")
 		return "", nil, false
 	}
-	for _, category := range categories {
+	for _, category := range a.categories() {
 		if value, ok := object[category]; ok {
 			if node, ok = value.(map[string]any); !ok {
 				a.log('E', "json config: category '%s' must be a JSON object", category)

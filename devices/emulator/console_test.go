@@ -140,7 +140,6 @@ func TestConsoleClientSays(t *testing.T) {
 		b := run(t, Options{})
 		b.expect(prompt)
 		uri := func(text string) string { return `{"mqtt_config": {"broker": {"address": {"uri": "` + text + `"}}}}` }
-		b.command(blobCommand("init", uri("mqtt://broker")))
 		for _, test := range []struct{ blob, printed string }{
 			{uri("nowhere"), "mqtt_client: Error parse uri (1) = nowhere"},
 			{uri(""), "mqtt_client: esp_mqtt_client_set_uri(1124): Memory exhausted"},
@@ -150,13 +149,48 @@ func TestConsoleClientSays(t *testing.T) {
 			{`{"subscribe_property": {}}`, "mqtt5_client: MQTT protocol version is not v5"},
 			{`{"disconnect_property": {}}`, "mqtt5_client: MQTT protocol version is not v5"},
 		} {
+			b.command(blobCommand("init", uri("mqtt://broker")))
 			got := logTime.ReplaceAllString(b.command(blobCommand("config", test.blob)), "$1 (0)")
 			if got != "E (0) "+test.printed+"\r\n" { // the application does not look at what the client returns
 				t.Errorf("%s\nprints %q, want %q", test.blob, got, test.printed)
 			}
+			if strings.Contains(test.blob, "uri") { // the client has no configuration any more
+				b.types("start\n")
+				b.expect("(LoadProhibited)")
+				b.expect("RESET reason=PANIC")
+				b.expect(prompt)
+			}
 		}
 		if got := b.command("destroy"); strings.Contains(got, "mqtt_client") { // it is not stopped, for it was not started
 			t.Errorf("destroy: %q", got)
+		}
+	})
+}
+
+// TestConsoleWithoutV5: a build without MQTT 5.0 makes no client for that, and knows no properties.
+func TestConsoleWithoutV5(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		options := Options{}
+		kconfig := options.DefaultKconfig()
+		kconfig.Protocol5 = false
+		options.Kconfig = &kconfig
+		b := run(t, options)
+		b.expect(prompt)
+		const failed = "Command returned non-zero error code: 0x1 (ERROR)\r\n"
+		const unknown = "E (0) mqtt_conformance: json config: no recognized category present\r\n"
+		for _, test := range []struct{ command, blob, printed string }{
+			{"init", `{"mqtt_config": {"session": {"protocol_ver": 3}}}`, "E (0) mqtt_client: Please first enable MQTT_PROTOCOL_5 " +
+				"feature in menuconfig\r\nE (0) mqtt_conformance: Failed to initialize client\r\n" + failed},
+			{"init", `{"connect_property": {}}`, unknown + "E (0) mqtt_conformance: Invalid JSON config\r\n" +
+				"E (0) mqtt_conformance: init requires mqtt client config\r\n" + failed},
+			{"init", `{"mqtt_config": {}}`, "I (0) mqtt_conformance: Mqtt client initialized\r\n"},
+			{"config", `{"connect_property": {}}`, unknown + "E (0) mqtt_conformance: Failed to parse json config\r\n" + failed},
+			{"config", `{"unsubscribe_property": {}}`, unknown + "E (0) mqtt_conformance: Failed to parse json config\r\n" + failed},
+		} {
+			got := logTime.ReplaceAllString(b.command(blobCommand(test.command, test.blob)), "$1 (0)")
+			if got != test.printed {
+				t.Errorf("%s %s\nprints %q\nwant   %q", test.command, test.blob, got, test.printed)
+			}
 		}
 	})
 }

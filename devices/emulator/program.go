@@ -89,6 +89,9 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("%w: application %s brings no outbox, and a build with MQTT_CUSTOM_OUTBOX=y has none of its own; "+
 			"application custom_outbox brings one", ErrFirmware, a.Name)
 	}
+	if o.Kconfig != nil && !o.Kconfig.Protocol5 && a.speaks5 {
+		return fmt.Errorf("%w: application %s speaks MQTT 5.0 only; build it with MQTT_PROTOCOL_5=y", ErrFirmware, a.Name)
+	}
 	return nil
 }
 
@@ -127,6 +130,7 @@ type application struct {
 	project          string // its name in the boot log
 	tag              string // of its log lines
 	digitalSignature bool
+	speaks5          bool // only
 	sdkconfig        func(*espmqtt.Kconfig)
 	newOutbox        func(*power) espmqtt.Outbox // that it brings; nil: none
 	program          func(*power, *application) program

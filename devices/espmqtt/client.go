@@ -113,6 +113,8 @@ type client struct {
 	waitFor     atomic.Int64           // ms until the next attempt, from waitSince on; 0: at once
 	online      atomic.Pointer[socket] // for the loss of power
 
+	unconfigured atomic.Bool // a Config that was refused has taken the configuration away
+
 	late time.Duration // the task's own: by how much its waits have ended too late; see poll
 
 	// What follows is guarded by api.
@@ -184,12 +186,26 @@ func New(config Config, kconfig Kconfig, environment Environment, behaviour Beha
 }
 
 // SetConfig is esp_mqtt_set_config. It does not touch the connection; most fields count from the next one on
-// (ESP-CFG-43). With an error that wraps ErrInvalidArgument the new values hold all the same; with any other the real
-// client is broken from there on, while the model keeps the old values (ESP-CFG-40, ESP-CFG-41).
+// (ESP-CFG-43). With an error that wraps ErrInvalidArgument the new values hold all the same; with any other
+// the client has lost its configuration, and the board panics as soon as anybody needs it: the client's task with its next
+// turn, or a call (ESP-CFG-40, ESP-CFG-41).
 func (c *Client) SetConfig(config Config) error {
 	defer c.lock()()
+	if c.misconfigured() { // its buffers are freed twice
+		return errNoPower
+	}
 	conflict, err := c.configure(config)
+	c.unconfigured.Store(err != nil && !errors.Is(err, ErrInvalidArgument))
 	return cmp.Or(err, conflict)
+}
+
+// misconfigured says whether the client has lost its configuration. Where it looks for that, it crashes.
+func (c *client) misconfigured() bool {
+	if !c.unconfigured.Load() {
+		return false
+	}
+	c.crash()
+	return true
 }
 
 // SetURI is esp_mqtt_client_set_uri. It does not touch the connection: the URI counts from the next attempt to connect on
@@ -204,6 +220,9 @@ func (c *Client) SetURI(uri string) error {
 	if err := settings.applyURI(uri, c.has(CredentialsNotDecoded)); err != nil {
 		c.logURI(uri, err)
 		return err
+	}
+	if c.misconfigured() {
+		return errNoPower
 	}
 	c.settings = settings
 	if c.has(SetURIReconnects) && c.is(stateConnected) {
@@ -266,6 +285,9 @@ func (c *Client) Start() error {
 		c.log('E', "Client has started")
 		return ErrStarted
 	}
+	if c.misconfigured() {
+		return errNoPower
+	}
 	c.become(stateInit)
 	c.running, c.started = true, true
 	c.lastRepeat = 0
@@ -287,7 +309,7 @@ func (c *Client) Stop() error {
 		c.log('W', "Client asked to stop, but was not started")
 		return ErrNotStarted
 	}
-	if c.is(stateConnected) && !c.has(StopWithoutDisconnect) {
+	if c.is(stateConnected) && !c.has(StopWithoutDisconnect) && !c.misconfigured() {
 		c.sendDisconnect()
 	}
 	c.running = false
@@ -330,7 +352,11 @@ func (c *Client) Reconnect() error {
 }
 
 // UnregisterEvent is esp_mqtt_client_unregister_event: the handler is called for no further event. It waits for nothing.
-func (c *Client) UnregisterEvent() { c.deaf.Store(true) }
+func (c *Client) UnregisterEvent() {
+	if !c.misconfigured() {
+		c.deaf.Store(true)
+	}
+}
 
 // Destroy is esp_mqtt_client_destroy: it stops the client if it runs.
 func (c *Client) Destroy() error {

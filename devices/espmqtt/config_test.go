@@ -133,8 +133,55 @@ func TestConfigErrors(t *testing.T) {
 	if err := c.SetConfig(conflict); !errors.Is(err, ErrInvalidArgument) || c.settings.host != "new" {
 		t.Errorf("a conflict must be applied all the same: host %q: %v", c.settings.host, err)
 	}
-	if err := c.SetConfig(parse(t, `{"broker": {"address": {"uri": "nonsense"}}}`)); err == nil || c.settings.host != "new" {
-		t.Errorf("a bad URI must change nothing: host %q: %v", c.settings.host, err)
+}
+
+// TestUnconfigured: a client that was given a configuration it cannot take has none any more, and crashes where it looks for
+// it.
+func TestUnconfigured(t *testing.T) {
+	t.Parallel()
+	for name, do := range map[string]func(*rig){
+		"turn of the task": func(*rig) {},
+		"publish":          func(r *rig) { r.Publish("t", nil, 0, false) },
+		"enqueue":          func(r *rig) { r.Enqueue("t", nil, 0, false, true) },
+		"subscribe":        func(r *rig) { r.Subscribe("f", 0) },
+		"unsubscribe":      func(r *rig) { r.Unsubscribe("f") },
+		"stop":             func(r *rig) { _ = r.Stop() },
+		"set URI":          func(r *rig) { _ = r.SetURI("mqtt://broker") },
+		"another":          func(r *rig) { _ = r.SetConfig(Config{}) },
+		"event":            func(r *rig) { _ = r.DispatchCustomEvent(Event{}) },
+		"unregister":       func(r *rig) { r.UnregisterEvent() },
+		"start, idle":      func(r *rig) { _ = r.Start() },
+		"publish, idle":    func(r *rig) { r.Publish("t", nil, 0, false) },
+		"subscribe, idle":  func(r *rig) { r.Subscribe("f", 0) },
+		// These look for nothing.
+		"unsubscribe, idle": func(r *rig) { r.Unsubscribe("f") },
+		"stop, idle":        func(r *rig) { _ = r.Stop() },
+		"set bad URI, idle": func(r *rig) { _ = r.SetURI("nowhere") },
+		"destroy, idle":     func(r *rig) { _ = r.Destroy() },
+		"others, idle": func(r *rig) {
+			_, _, _, _ = r.OutboxSize(), r.State(), r.Disconnect(), r.Reconnect()
+			time.Sleep(time.Minute)
+		},
+	} {
+		survives := map[string]bool{"unsubscribe, idle": true, "stop, idle": true, "set bad URI, idle": true,
+			"destroy, idle": true, "others, idle": true}[name]
+		for _, config := range []string{`{"session": {"protocol_ver": 3}}`, `{"broker": {"address": {"uri": "nonsense"}}}`} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				o := options{kconfig: func(k *Kconfig) { k.Protocol5 = false }, stay: strings.HasSuffix(name, ", idle")}
+				inRig(t, o, func(r *rig) {
+					if err := r.SetConfig(parse(t, config)); err == nil || r.dead() {
+						t.Errorf("%s: %v; the board has crashed: %v", config, err, r.dead())
+					}
+					if do(r); name == "turn of the task" {
+						time.Sleep(2 * time.Second)
+					}
+					if r.dead() == survives {
+						t.Errorf("the board has crashed: %v", r.dead())
+					}
+				})
+			})
+		}
 	}
 }
 

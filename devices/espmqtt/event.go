@@ -108,6 +108,9 @@ func (c *Client) DispatchCustomEvent(e Event) error {
 	if c.has(UserEventLost) {
 		return nil
 	}
+	if c.misconfigured() {
+		return errNoPower
+	}
 	select {
 	case c.events <- e:
 		if cap(c.events) > 1 {

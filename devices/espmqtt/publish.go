@@ -16,6 +16,9 @@ func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int
 		return Failure
 	}
 	defer c.lock()()
+	if c.misconfigured() {
+		return Failure
+	}
 	if !c.v5PublishAllowed(qos, retain) {
 		c.log('I', "MQTT5 publish check fail")
 		return Failure
@@ -82,6 +85,9 @@ func (c *Client) Publish(topic string, payload []byte, qos int, retain bool) int
 // Enqueue is esp_mqtt_client_enqueue: it stores the message for the client's task to send. A message with QoS 0 is
 // stored only where store is set (ESP-PUB-20).
 func (c *Client) Enqueue(topic string, payload []byte, qos int, retain, store bool) int {
+	if c.misconfigured() {
+		return Failure
+	}
 	if c.outboxFull(len(payload)) {
 		return c.outboxFullCode()
 	}

@@ -4,6 +4,9 @@ import "encoding/binary"
 
 // Subscribe is esp_mqtt_client_subscribe_single. It returns the packet identifier, Failure or OutboxFull (ESP-SUB-01).
 func (c *Client) Subscribe(filter string, qos int) int {
+	if c.misconfigured() {
+		return Failure
+	}
 	if limit := c.outboxLimit.Load(); limit > 0 && uint64(c.outboxSize.Load()) > limit {
 		return OutboxFull
 	}
@@ -40,7 +43,7 @@ func (c *Client) Subscribe(filter string, qos int) int {
 
 // Unsubscribe is esp_mqtt_client_unsubscribe. It returns the packet identifier or Failure (ESP-SUB-04).
 func (c *Client) Unsubscribe(filter string) int {
-	if !c.connectedForRequest() {
+	if !c.connectedForRequest() || c.misconfigured() {
 		return Failure
 	}
 	defer c.lock()()

@@ -17,7 +17,7 @@ func (c *client) task(ended chan struct{}) {
 	defer close(ended)
 	unlock := c.lock()
 	woken := int64(0) // when the last wait for the time to reconnect was over
-	for c.running && !c.dead() {
+	for c.running && !c.dead() && !c.misconfigured() {
 		c.runCustomEvents()
 		c.deleteExpired()
 		switch taskState(c.state.Load()) {

@@ -56,8 +56,9 @@ func (c *client) unprepared() bool {
 	return true
 }
 
+// log5 logs what the part of the client for MQTT 5.0 has to say, where the build has it.
 func (c *client) log5(level byte, format string, arguments ...any) {
-	if c.environment.Log != nil && !c.dead() {
+	if c.kconfig.Protocol5 && c.environment.Log != nil && !c.dead() {
 		c.environment.Log(level, "mqtt5_client", fmt.Sprintf(format, arguments...))
 	}
 }
