@@ -139,7 +139,7 @@ func (a *example) transportFailure(e espmqtt.ErrorHandle) {
 			a.log('E', "Last error %s: 0x%x", code.where, code.value)
 		}
 	}
-	a.log('I', "Last errno string (%s)", strerror(e.SocketErrno))
+	a.log('I', "Last errno string (%s)", espmqtt.Strerror(e.SocketErrno))
 }
 
 // sslFailure is how the ssl example logs an error.
@@ -148,7 +148,7 @@ func (a *example) sslFailure(e espmqtt.ErrorHandle) {
 	case espmqtt.ErrorTCPTransport:
 		a.log('I', "Last error code reported from esp-tls: 0x%x", e.TLSLastError)
 		a.log('I', "Last tls stack error number: 0x%x", e.TLSStackError)
-		a.log('I', "Last captured errno : %d (%s)", e.SocketErrno, strerror(e.SocketErrno))
+		a.log('I', "Last captured errno : %d (%s)", e.SocketErrno, espmqtt.Strerror(e.SocketErrno))
 	case espmqtt.ErrorConnectionRefused:
 		a.log('I', "Connection refused error: 0x%x", e.ConnectReturnCode)
 	default:
@@ -226,18 +226,4 @@ func file(data []byte) (text *string, length int) {
 		s, length = base64.StdEncoding.EncodeToString(data), len(data)
 	}
 	return &s, length
-}
-
-// strerror has the texts of the chip's C library for the errors that the client reports.
-func strerror(errno int) string {
-	text, known := map[int]string{
-		0: "Success", 9: "Bad file number", 11: "No more processes", 32: "Broken pipe", 104: "Connection reset by peer",
-		111: "Connection refused", 113: "Software caused connection abort", 114: "Network is unreachable",
-		116: "Connection timed out", 118: "Host is unreachable", 119: "Connection already in progress",
-		128: "Socket is not connected",
-	}[errno]
-	if !known {
-		return fmt.Sprintf("error %d", errno)
-	}
-	return text
 }

@@ -273,8 +273,13 @@ func (c *client) now() int64 { return clock(time.Since(c.boot)) }
 func clock(sinceBoot time.Duration) int64 { return 1 + sinceBoot.Milliseconds() }
 
 func (c *client) log(level byte, format string, arguments ...any) {
+	c.print(level, "mqtt_client", format, arguments...)
+}
+
+// print prints a log line of the part of the board's software that the tag names.
+func (c *client) print(level byte, tag, format string, arguments ...any) {
 	if c.environment.Log != nil && !c.dead() {
-		c.environment.Log(level, "mqtt_client", fmt.Sprintf(format, arguments...))
+		c.environment.Log(level, tag, fmt.Sprintf(format, arguments...))
 	}
 }
 

@@ -40,8 +40,8 @@ func (c *client) keepAlive() (alive bool) {
 		c.pingAt = c.now() - due // for the time that the answer has
 	}
 	if err := c.send(c.packet(typePingreq<<4, nil)); err != nil {
-		c.log('E', "Error sending ping")
 		c.writeFailed(err)
+		c.log('E', "Error sending ping")
 		c.log('E', "Can't send ping, disconnected")
 		c.abort()
 		return false

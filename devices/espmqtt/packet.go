@@ -62,10 +62,15 @@ func (c *client) acknowledgement(first byte, id uint16, reason byte) []byte {
 	}
 	body := append(binary.BigEndian.AppendUint16(nil, id), c.reason(reason)...)
 	if headerRoom+len(body) > c.settings.outSize {
-		c.log('E', "Publish response message cannot be created")
+		c.log('E', "Publish response message %s cannot be created", answerNames[first>>4])
 		return nil
 	}
 	return c.packet(first, body)
+}
+
+// answerNames are the names of acknowledgements in log lines.
+var answerNames = map[byte]string{
+	typePuback: "PUBACK or PUBREC", typePubrec: "PUBACK or PUBREC", typePubrel: "PUBREL", typePubcomp: "PUBCOMP",
 }
 
 // connectPacket builds CONNECT (ESP-CONN-01 … 10). It is nil where the packet does not fit the output buffer.

@@ -170,6 +170,9 @@ func (c *client) buildPublish(topic string, payload []byte, qos int, retain bool
 		property = *c.v5.publish
 		property.UserProperty, property.CorrelationData = c.pairs(property.UserProperty), c.correlation(property.CorrelationData)
 	}
+	if topic == "" && property.TopicAlias == 0 && c.isV5() {
+		c.print('E', tagMessage5, "Message must have a topic filter or a topic alias set")
+	}
 	fits := func(head []byte) bool { return headerRoom+len(head) <= c.settings.outSize }
 	head := appendString(nil, topic)
 	ok = (topic != "" || property.TopicAlias != 0) && fits(head)

@@ -172,7 +172,13 @@ func (c *client) nothingRead(err error, otherwise progress) progress {
 	if err == nil {
 		return otherwise
 	}
-	errno := transportCodes(err).SocketErrno
+	if readCode(err) == codeClosed {
+		c.log('E', "esp_mqtt_handle_transport_read_error: transport_read(): EOF")
+	}
+	errno := c.errno()
+	if c.transport == nil {
+		errno = transportCodes(err).SocketErrno
+	}
 	c.log('E', "esp_mqtt_handle_transport_read_error: transport_read() error: errno=%d", errno)
 	c.dispatchTransportError(err)
 	return failed
@@ -184,6 +190,7 @@ func (c *client) receive() bool {
 	before := r.length
 	switch c.receiveMessage(0) {
 	case failed:
+		c.log('E', "mqtt_process_receive: mqtt_message_receive() returned %d", failed)
 		return false
 	case stalled:
 		switch {
@@ -267,6 +274,7 @@ func (c *client) pubrec(id uint16) bool {
 	if it == nil && !c.does(QuirkUnknownIDs) {
 		reason = reasonIDNotFound
 	}
+	c.logReasonCode("PUBREC")
 	answer := c.pubrel(id, reason)
 	if answer == nil {
 		return false
@@ -289,6 +297,7 @@ func (c *client) pubcomp(id uint16) bool {
 	if !c.received[id] && !c.does(QuirkUnknownIDs) {
 		reason = reasonIDNotFound
 	}
+	c.logReasonCode("PUBREL")
 	answer := c.acknowledgement(typePubcomp<<4, id, reason)
 	if answer == nil {
 		return false
@@ -298,6 +307,13 @@ func (c *client) pubcomp(id uint16) bool {
 		c.writeFailed(err)
 	}
 	return true
+}
+
+// logReasonCode prints the reason code of a packet of MQTT 5.0, of which nothing else becomes known.
+func (c *client) logReasonCode(packet string) {
+	if c.isV5() {
+		c.log('I', "MQTT_MSG_TYPE_%s return code is %d", packet, c.v5ReasonCode())
+	}
 }
 
 // isFailure says whether a reason code, where there is one, is that of a failure.
@@ -406,8 +422,12 @@ func (c *client) deliverPublish() bool {
 	if !c.isV5() {
 		readable = c.v3Publish
 	}
-	if !readable() {
+	undelivered := func() bool {
 		c.log('E', "Failed to deliver publish message id=%d", answerID)
+		return false
+	}
+	if !readable() {
+		undelivered()
 		c.goodbye(reasonMalformedPacket)
 		return false
 	}
@@ -443,12 +463,12 @@ func (c *client) deliverPublish() bool {
 		offset += e.DataLength()
 		if c.transport == nil { // the handler has found out that the connection is lost
 			c.nothingRead(net.ErrClosed, failed)
-			return false
+			return undelivered()
 		}
 		n, err := c.transport.read(r.buffer[:min(r.size, r.total-read)], c.settings.networkTimeout)
 		if err != nil {
 			c.nothingRead(err, failed)
-			return false
+			return undelivered()
 		}
 		if n == 0 {
 			if !c.does(QuirkIncompleteMessage) {
@@ -481,6 +501,7 @@ func (c *client) v3Publish() (ok bool) {
 	r := &c.receiver
 	start, end, ok := c.topic(r.length)
 	if !ok {
+		c.log('E', "deliver_publish: mqtt_get_publish_topic() failed")
 		return false
 	}
 	c.event.Topic = string(r.buffer[start:end])

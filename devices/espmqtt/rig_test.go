@@ -257,3 +257,6 @@ func (r *rig) written() (sizes []int) {
 }
 
 func text(s string) *string { return &s }
+
+// silent is a console that nobody reads.
+func silent(byte, string, string, ...any) {}

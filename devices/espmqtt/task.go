@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -228,20 +229,28 @@ func (c *client) hasTransport() bool {
 
 // open opens the connection: TCP, with TLS on it and a WebSocket on that where the scheme asks for them.
 func (c *client) open() (transport, error) {
-	conn, err := c.dial()
-	if err != nil {
+	overWebSocket := strings.HasPrefix(c.settings.scheme, "ws")
+	unreachable := func(err error) (transport, error) {
+		if overWebSocket {
+			c.print('E', tagWebSocket, "Error connecting to host %s:%d", c.settings.host, c.port)
+		}
 		return nil, err
 	}
-	overWebSocket := strings.HasPrefix(c.settings.scheme, "ws")
+	conn, err := c.dial()
+	if err != nil {
+		c.logUnopened(err)
+		return unreachable(err)
+	}
 	if tcp, ok := conn.(interface {
 		SetKeepAliveConfig(net.KeepAliveConfig) error
 	}); ok && !overWebSocket { // with a WebSocket it never reaches TCP (ESP-QRK-39)
 		_ = tcp.SetKeepAliveConfig(c.settings.tcpKeepAlive)
 	}
 	if conn, err = c.secure(conn); err != nil {
-		return nil, err
+		return unreachable(err)
 	}
-	s := newSocket(conn, c.power)
+	s := newSocket(conn, c.power, c.print)
+	s.secured = secure(c.settings.scheme)
 	c.online.Store(s)
 	if c.dead() { // the power went before anybody could know of the connection
 		s.powerOff()
@@ -265,6 +274,30 @@ func (c *client) open() (transport, error) {
 	}
 	return w, nil
 }
+
+// logUnopened prints why there is no TCP connection, as esp-tls does, and then the transport.
+func (c *client) logUnopened(err error) {
+	codes := transportCodes(err)
+	switch reason := Strerror(codes.SocketErrno); {
+	case codes.TLSLastError == errCannotResolve:
+		c.print('E', tagTLS, "couldn't get hostname for :%s: getaddrinfo() returns %d, addrinfo=0x0", c.settings.host, eaiFail)
+	case codes.TLSLastError == errConnectTimeout:
+		c.print('E', tagTLS, "[sock=%d] select() timeout", descriptor)
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH): // known before anything is sent
+		c.print('E', tagTLS, "[sock=%d] connect() error: %s", descriptor, reason)
+	default:
+		c.print('E', tagTLS, "[sock=%d] delayed connect error: %s", descriptor, reason)
+	}
+	if secure(c.settings.scheme) {
+		c.print('E', tagTLS, "Failed to open new connection")
+		c.print('E', tagBase, "Failed to open a new connection")
+		return
+	}
+	c.print('E', tagBase, "Failed to open a new connection: %d", codes.TLSLastError)
+}
+
+// eaiFail is lwIP's EAI_FAIL, which getaddrinfo returns where it has no address.
+const eaiFail = 202
 
 // crash is what becomes of a board whose memory the client has spoilt: it panics, and nothing goes on.
 func (c *client) crash() {
@@ -386,16 +419,26 @@ func (c *client) reconnectDelay() int64 {
 func (c *client) send(data []byte) error {
 	if c.transport == nil {
 		c.sleep(c.settings.networkTimeout)
+		logWriteTimeout(c.print, c.errno(), -1, c.settings.networkTimeout)
 		return os.ErrDeadlineExceeded
 	}
 	c.sentAt = c.now()
 	return c.transport.write(data, c.settings.networkTimeout)
 }
 
+// errno is what the C library holds for the client's task: the number of what went wrong last, on this connection or the
+// one before.
+func (c *client) errno() int {
+	if s := c.online.Load(); s != nil {
+		return s.errno
+	}
+	return errnoInProgress
+}
+
 // writeFailed reports a failed write: a time-out is only logged, anything else is an ERROR event.
 func (c *client) writeFailed(err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		c.log('E', "Writing didn't complete in specified timeout: errno=%d", 11)
+		c.log('E', "Writing didn't complete in specified timeout: errno=%d", c.errno())
 		return
 	}
 	errno := transportCodes(err).SocketErrno

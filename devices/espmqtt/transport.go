@@ -33,6 +33,20 @@ type transport interface {
 	close()
 }
 
+// console prints a log line of the part of the board's software that the tag names.
+type console func(level byte, tag, format string, arguments ...any)
+
+// Tags of what is below the client.
+const (
+	tagTLS       = "esp-tls"
+	tagMbedTLS   = "esp-tls-mbedtls"
+	tagBase      = "transport_base"
+	tagWebSocket = "transport_ws"
+)
+
+// descriptor is the number of the client's socket: the first one of lwIP, with ESP-IDF's default of ten sockets.
+const descriptor = 54
+
 // receiveWindow is how many bytes may lie unread before the other side has to wait. A board has a tenth of that (lwIP's
 // TCP_WND), but then chance would decide how large messages are cut into fragments, which are what one read finds.
 const receiveWindow = 64 << 10
@@ -42,9 +56,12 @@ const receiveWindow = 64 << 10
 type socket struct {
 	conn    net.Conn
 	power   <-chan struct{} // closed when the board has lost its power
-	arrived chan struct{}   // something new is in held or ended
-	room    chan struct{}   // held has become shorter
-	late    *time.Timer     // of poll, the same for all its calls; nil before the first
+	print   console
+	secured bool          // with TLS on it
+	arrived chan struct{} // something new is in held or ended
+	room    chan struct{} // held has become shorter
+	late    *time.Timer   // of poll, the same for all its calls; nil before the first
+	errno   int           // of the call that failed last
 
 	mu    sync.Mutex
 	held  []byte // received and not yet read
@@ -54,11 +71,12 @@ type socket struct {
 // errNoPower ends every operation on a board without power.
 var errNoPower = errors.New("the board has no power")
 
-func newSocket(conn net.Conn, power <-chan struct{}) *socket {
+func newSocket(conn net.Conn, power <-chan struct{}, print console) *socket {
 	if tcp, ok := conn.(interface{ SetNoDelay(bool) error }); ok {
 		_ = tcp.SetNoDelay(false) // Nagle's algorithm is on, as in lwIP (ESP-TCP-01)
 	}
-	s := &socket{conn: conn, power: power, arrived: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	s := &socket{conn: conn, power: power, print: print, arrived: make(chan struct{}, 1), room: make(chan struct{}, 1)}
+	s.errno = errnoInProgress // of connect, which does not wait
 	go s.receive()
 	return s
 }
@@ -162,13 +180,60 @@ func (s *socket) read(p []byte, wait time.Duration) (int, error) {
 	if !s.poll(wait) {
 		return 0, nil
 	}
+	n, err := s.receiveHeld(p)
+	if err != nil && readCode(err) != codeClosed {
+		s.complain("read", err)
+	}
+	return n, err
+}
+
+// complain prints that a call on the socket has failed.
+func (s *socket) complain(call string, err error) {
+	name := "tcp_" + call
+	if s.secured {
+		name = "esp_tls_conn_" + call
+		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+			s.print('E', tagMbedTLS, "%s error :-0x%04X:", call, mbedNetworkReset)
+		}
+	}
+	s.print('E', tagBase, "%s error, errno=%s", name, Strerror(s.errno))
+}
+
+// mbedNetworkReset is Mbed TLS's negated code of a connection that was reset, or is written to after its end.
+const mbedNetworkReset = 0x50
+
+// note keeps the errno of an error, where it has one.
+func (s *socket) note(err error) {
+	if errno := transportCodes(err).SocketErrno; errno != 0 {
+		s.errno = errno
+	}
+}
+
+// What esp_transport_read returns instead of a count.
+const (
+	codeClosed = -1 // the other side has closed the connection; a WebSocket says so of all that it finds wrong
+	codeFailed = -2
+)
+
+// readCode is what esp_transport_read returns for an error.
+func readCode(err error) int {
+	if errors.Is(err, io.EOF) || errors.Is(err, errProtocol) {
+		return codeClosed
+	}
+	return codeFailed
+}
+
+// receiveHeld reads what has been received already.
+func (s *socket) receiveHeld(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.held) == 0 {
 		if s.ended == nil {
 			return 0, errNoPower
 		}
-		return 0, s.tell()
+		err := s.tell()
+		s.note(err)
+		return 0, err
 	}
 	n := copy(p, s.held)
 	s.held = s.held[n:]
@@ -187,6 +252,24 @@ func (s *socket) tell() error {
 }
 
 func (s *socket) write(p []byte, limit time.Duration) error {
+	err := s.send(p, limit)
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		logWriteTimeout(s.print, s.errno, descriptor, limit)
+	case err != nil:
+		s.complain("write", err)
+	}
+	return err
+}
+
+// logWriteTimeout prints that a socket had no room to write to in time.
+func logWriteTimeout(print console, errno, descriptor int, limit time.Duration) {
+	print('W', tagBase, "Poll timeout or error, errno=%s, fd=%d, timeout_ms=%d", Strerror(errno), descriptor, limit.Milliseconds())
+}
+
+// send does the work of write, without a word.
+func (s *socket) send(p []byte, limit time.Duration) (err error) {
+	defer func() { s.note(err) }()
 	s.mu.Lock()
 	if errors.Is(s.ended, syscall.ECONNRESET) {
 		defer s.mu.Unlock()
@@ -202,7 +285,8 @@ func (s *socket) write(p []byte, limit time.Duration) error {
 			return errNoPower
 		default:
 		}
-		n, err := s.conn.Write(p)
+		var n int
+		n, err = s.conn.Write(p)
 		if p = p[n:]; len(p) > 0 && n > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
 			continue // each attempt has its own limit (ESP-PUB-07)
 		}

@@ -1,9 +1,6 @@
 package espmqtt
 
-import (
-	"encoding/binary"
-	"fmt"
-)
+import "encoding/binary"
 
 // v5 is what the client keeps for MQTT 5.0, beyond connections and restarts of its task.
 type v5 struct {
@@ -58,8 +55,8 @@ func (c *client) unprepared() bool {
 
 // log5 logs what the part of the client for MQTT 5.0 has to say, where the build has it.
 func (c *client) log5(level byte, format string, arguments ...any) {
-	if c.kconfig.Protocol5 && c.environment.Log != nil && !c.dead() {
-		c.environment.Log(level, "mqtt5_client", fmt.Sprintf(format, arguments...))
+	if c.kconfig.Protocol5 {
+		c.print(level, "mqtt5_client", format, arguments...)
 	}
 }
 
@@ -131,6 +128,8 @@ func (c *client) v5Connack() (sessionPresent bool, code byte, err error) {
 	}
 	sessionPresent, code = r.buffer[r.header]&1 != 0, r.buffer[r.header+1]
 	if r.total > r.length {
+		c.print('E', tagMessage5, "Total length %d is over read len %d", r.total, r.length)
+		c.log5('E', unreadableConnack)
 		return sessionPresent, 0, errProperties
 	}
 	start, n := r.header+2, 0
@@ -138,6 +137,8 @@ func (c *client) v5Connack() (sessionPresent bool, code byte, err error) {
 		var length int
 		n, length = variableInteger(r.buffer[start:r.length])
 		if start += length; n > r.length-start {
+			c.print('E', tagMessage5, "Property length %d exceeds buffer bounds %d", n, r.length-start)
+			c.log5('E', unreadableConnack)
 			return sessionPresent, code, errProperties
 		}
 	}
@@ -183,32 +184,86 @@ func (c *client) v5Connack() (sessionPresent bool, code byte, err error) {
 		case propReasonString, propServerReference, propAuthMethod, propAuthData:
 			p.text()
 		default:
+			c.print('W', tagMessage5, "Unknown connack property id 0x%02x", id)
 			p.err = errProperties
 		}
 	}
 	if p.err != nil {
-		c.log5('E', "Failed to parse CONNACK packet")
+		c.log5('E', unreadableConnack)
 	}
 	return sessionPresent, code, p.err
 }
 
-// v5Publish reads topic, identifier, properties and payload of the PUBLISH in the buffer into the event; total is the
-// length of the payload (ESP-RX-16, ESP-V5-20).
+const unreadableConnack = "Failed to parse CONNACK packet"
+
+// v5Publish reads topic, properties and payload of the PUBLISH in the buffer into the event (ESP-RX-16, ESP-V5-20).
 func (c *client) v5Publish() (ok bool) {
+	m, ok := c.v5Message()
+	if !ok {
+		c.log5('E', "esp_mqtt5_get_publish_data: mqtt5_get_publish_property_payload() failed")
+	} else {
+		ok = c.v5Topic(&m)
+	}
+	if !ok {
+		c.log('E', "deliver_publish: esp_mqtt5_get_publish_data() failed")
+		return false
+	}
 	r, e := &c.receiver, &c.event
+	end := min(r.length, r.total)
+	e.Topic, e.Properties, e.short = m.topic, m.properties, max(m.payload-end, 0)
+	c.v5.texts = m.texts
+	c.readTexts()
+	if e.Data = r.buffer[min(m.payload, end):end]; e.short > 0 {
+		e.Data = c.textAt(m.payload)
+	}
+	return true
+}
+
+// v5Message is what precedes the payload of a PUBLISH.
+type v5Message struct {
+	topic      string
+	alias      uint16 // 0: none
+	properties EventProperties
+	texts      located
+	payload    int // where it begins in the buffer
+}
+
+// v5Topic finds the topic that an alias of the broker stands for, or keeps it for later messages.
+func (c *client) v5Topic(m *v5Message) (ok bool) {
+	if limit := c.v5.connect.TopicAliasMaximum; m.alias > limit {
+		c.log5('E', "esp_mqtt5_get_publish_data: Broker response topic alias %d is over the max topic alias %d", m.alias, limit)
+		c.goodbye(reasonTopicAliasInvalid)
+		return false
+	}
+	switch {
+	case m.alias == 0:
+	case m.topic == "":
+		if m.topic, ok = c.v5.aliases[m.alias]; !ok {
+			c.log5('E', "esp_mqtt5_get_publish_data: esp_mqtt5_client_get_topic_alias() failed")
+			return false
+		}
+	case !c.has(TopicAliasForgotten):
+		c.v5.aliases[m.alias] = m.topic
+	}
+	return true
+}
+
+// v5Message reads the PUBLISH in the buffer as far as its payload; its user properties go into the event.
+func (c *client) v5Message() (m v5Message, ok bool) {
+	r := &c.receiver
 	at := r.header + 2
 	if at > r.length || c.unprepared() {
-		return false
+		return m, false
 	}
 	topicEnd := at + int(binary.BigEndian.Uint16(r.buffer[r.header:]))
 	if topicEnd >= r.length {
-		return false
+		return m, false
 	}
-	topic := string(r.buffer[at:topicEnd])
+	m.topic = string(r.buffer[at:topicEnd])
 	at = topicEnd
 	if r.qos() > 0 {
 		if at += 2; at >= r.length {
-			return false
+			return m, false
 		}
 	}
 	n, length := variableInteger(r.buffer[at:r.length])
@@ -216,10 +271,10 @@ func (c *client) v5Publish() (ok bool) {
 	if c.does(QuirkPropertiesBeyondBuffer) {
 		n &= 0xffff // nobody looks at whether there is so much of the packet in the buffer
 	} else if n > r.length-at {
-		return false
+		return m, false
 	}
 	p := c.propertiesAt(at, n)
-	alias, found, texts := uint16(0), EventProperties{}, located{}
+	found, texts := &m.properties, &m.texts
 	for id, ok := p.next(); ok; id, ok = p.next() {
 		switch id {
 		case propPayloadFormat:
@@ -227,7 +282,7 @@ func (c *client) v5Publish() (ok bool) {
 		case propMessageExpiry:
 			p.uint32()
 		case propTopicAlias:
-			alias = p.uint16()
+			m.alias = p.uint16()
 		case propResponseTopic:
 			texts.responseTopic = p.located(p.text())
 		case propCorrelationData:
@@ -240,38 +295,16 @@ func (c *client) v5Publish() (ok bool) {
 		case propContentType:
 			texts.contentType = p.carelessText()
 		case propUserProperty:
-			e.UserProperties = append(e.UserProperties, p.userProperty())
+			c.event.UserProperties = append(c.event.UserProperties, p.userProperty())
 		case propReasonString:
 			p.text()
 		default:
+			c.print('W', tagMessage5, "Unknown publish property id 0x%02x", id)
 			p.err = errProperties
 		}
 	}
-	if p.err != nil {
-		return false
-	}
-	if limit := c.v5.connect.TopicAliasMaximum; alias > limit {
-		c.log5('E', "esp_mqtt5_get_publish_data: Broker response topic alias %d is over the max topic alias %d", alias, limit)
-		c.goodbye(reasonTopicAliasInvalid)
-		return false
-	}
-	if alias != 0 && topic == "" {
-		var known bool
-		if topic, known = c.v5.aliases[alias]; !known {
-			return false
-		}
-	} else if alias != 0 && !c.has(TopicAliasForgotten) {
-		c.v5.aliases[alias] = topic
-	}
-	at += p.offset() // where the payload begins
-	end := min(r.length, r.total)
-	e.Topic, e.Properties, e.short = topic, found, max(at-end, 0)
-	c.v5.texts = texts
-	c.readTexts()
-	if e.Data = r.buffer[min(at, end):end]; e.short > 0 {
-		e.Data = c.textAt(at)
-	}
-	return true
+	m.payload = at + p.offset()
+	return m, p.err == nil
 }
 
 // v5Completed takes reason code and user properties of PUBACK or PUBCOMP over (ESP-V5-30).
@@ -279,19 +312,12 @@ func (c *client) v5Completed() {
 	if c.unprepared() {
 		return
 	}
-	r := &c.receiver
-	c.event.ReasonCode, c.event.Data = 0, nil
-	rest := r.rest()
-	switch {
-	case len(rest) > 0:
-		c.event.ReasonCode, c.event.Data = int(rest[0]), rest[:1]
-	case r.total < r.header+2: // not even an identifier
-		c.event.ReasonCode = -1
-	}
+	rest := c.receiver.rest()
+	c.event.ReasonCode, c.event.Data = c.v5ReasonCode(), rest[:min(1, len(rest))]
 	if len(rest) > 1 {
 		n, length := variableInteger(rest[1:])
 		if list := rest[1+length:]; n <= len(list) {
-			c.event.UserProperties = userProperties(list[:n])
+			c.event.UserProperties = c.userProperties(list[:n])
 		} else {
 			c.event.Data = nil
 		}
@@ -299,17 +325,42 @@ func (c *client) v5Completed() {
 	c.event.TotalLength, c.event.Offset = len(c.event.Data), 0
 }
 
+// v5ReasonCode is the reason code of PUBACK, PUBREC, PUBREL or PUBCOMP, where there is none 0.
+func (c *client) v5ReasonCode() int {
+	r := &c.receiver
+	if rest := r.rest(); len(rest) > 0 {
+		return int(rest[0])
+	}
+	if r.total < r.header+2 { // not even an identifier
+		c.noReasonCode()
+		return -1
+	}
+	return 0
+}
+
+func (c *client) noReasonCode() {
+	c.print('E', tagMessage5, "Invalid control packet type %d, reason code is absent", c.receiver.buffer[0]>>4)
+}
+
+// tagMessage5 is that of what builds and reads packets of MQTT 5.0.
+const tagMessage5 = "mqtt5_msg"
+
 // v5Codes gives the codes of SUBACK or UNSUBACK and takes their user properties over. The first code is the event's
 // reason code, −1 where there is none.
 func (c *client) v5Codes() (codes []byte) {
 	c.event.ReasonCode = -1
 	rest := c.receiver.rest()
 	n, length := variableInteger(rest)
-	if c.unprepared() || len(rest) == 0 || n > len(rest)-length {
+	switch {
+	case c.unprepared(), len(rest) == 0:
+		return nil
+	case n > len(rest)-length:
+		c.noReasonCode()
 		return nil
 	}
-	c.event.UserProperties = userProperties(rest[length : length+n])
+	c.event.UserProperties = c.userProperties(rest[length : length+n])
 	if codes = rest[length+n:]; len(codes) == 0 {
+		c.noReasonCode()
 		return nil
 	}
 	c.event.ReasonCode = int(codes[0])
@@ -318,7 +369,7 @@ func (c *client) v5Codes() (codes []byte) {
 
 // userProperties reads the user properties of an acknowledgement; they are dropped where another property than a reason
 // string is among them.
-func userProperties(list []byte) (all []UserProperty) {
+func (c *client) userProperties(list []byte) (all []UserProperty) {
 	p := properties{rest: list}
 	for id, ok := p.next(); ok; id, ok = p.next() {
 		switch id {
@@ -327,6 +378,7 @@ func userProperties(list []byte) (all []UserProperty) {
 		case propReasonString:
 			p.text()
 		default:
+			c.print('W', tagMessage5, "Unknown property id 0x%02x", id)
 			p.err = errProperties
 		}
 	}

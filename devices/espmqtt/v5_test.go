@@ -360,7 +360,7 @@ func TestQuota(t *testing.T) {
 func FuzzProperties(f *testing.F) {
 	f.Add([]byte{0x26, 0, 1, 'k', 0, 1, 'v', 0x1f, 0, 2, 'o', 'k'})
 	f.Fuzz(func(t *testing.T, list []byte) {
-		for _, p := range userProperties(list) {
+		for _, p := range (&client{}).userProperties(list) {
 			if !bytes.Contains(list, []byte(p.Key)) || !bytes.Contains(list, []byte(p.Value)) {
 				t.Errorf("%q is not in %x", p, list)
 			}

@@ -5,8 +5,10 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -60,36 +62,44 @@ func (w *webSocket) upgrade(host, path string, size int) error {
 		raw[i] = byte(w.random.Uint32())
 	}
 	key := base64.StdEncoding.EncodeToString(raw)
-	request := "GET " + path + " HTTP/1.1\r\n" +
+	start := "GET " + path + " HTTP/1.1\r\n" +
 		"Connection: Upgrade\r\n" +
 		"Host: " + host + "\r\n" +
 		"User-Agent: ESP32 Websocket Client\r\n" +
 		"Upgrade: websocket\r\n" +
 		"Sec-WebSocket-Version: 13\r\n" +
-		"Sec-WebSocket-Key: " + key + "\r\n" +
-		"Sec-WebSocket-Protocol: mqtt\r\n\r\n"
+		"Sec-WebSocket-Key: " + key + "\r\n"
+	subprotocol := "Sec-WebSocket-Protocol: mqtt\r\n"
 	if w.has(SubprotocolMissing) {
-		request = strings.Replace(request, "Sec-WebSocket-Protocol: mqtt\r\n", "", 1)
+		subprotocol = ""
 	}
-	if len(request) >= size {
-		return fmt.Errorf("an upgrade request of %d bytes: %w", len(request), errProtocol)
+	const end = "\r\n"
+	request := start + subprotocol + end
+	const tooLong = "Error in request generation"
+	switch n := len(start) + len(subprotocol); {
+	case len(start) >= size:
+		return w.complain(tooLong+", desired request len: %d, buffer size: %d", len(start), size)
+	case n >= size:
+		return w.complain(tooLong+"(snprintf of subprotocol returned %d, desired request len: %d, buffer size: %d",
+			len(subprotocol), n, size)
+	case len(request) >= size:
+		return w.complain(tooLong+"(snprintf of header terminal returned %d, desired request len: %d, buffer size: %d",
+			len(end), len(request), size)
 	}
 	if err := w.socket.write([]byte(request), w.limit); err != nil {
+		w.print('E', tagWebSocket, "Error write Upgrade header %s", request)
 		return err
 	}
 	answer := make([]byte, 0, size-1)
 	for len(answer) < cap(answer) {
 		n, err := w.socket.read(answer[len(answer):cap(answer)], w.limit)
-		if err != nil {
-			return err
-		}
 		if n == 0 {
-			return fmt.Errorf("no answer to the upgrade request: %w", errProtocol)
+			return cmp.Or(err, w.complain("Error read response for Upgrade header"))
 		}
 		answer = answer[:len(answer)+n]
 		text := cText(string(answer))
 		if header, _, found := strings.Cut(text, headerEnd); found {
-			redirected, err := checkAnswer(text, header, key)
+			redirected, err := w.checkAnswer(text, header, key)
 			if err == nil && !w.does(QuirkWebSocketUnchecked) {
 				err = checkAgreement(header)
 			}
@@ -102,7 +112,19 @@ func (w *webSocket) upgrade(host, path string, size int) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("too long an answer to the upgrade request: %w", errProtocol)
+	return w.complain("Header size exceeded buffer size or delimiter not found")
+}
+
+// complain prints what is wrong, and is the error for it.
+func (w *webSocket) complain(format string, arguments ...any) error {
+	w.print('E', tagWebSocket, format, arguments...)
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, arguments...), errProtocol)
+}
+
+// unread prints that nothing could be read, and is the error for that.
+func (w *webSocket) unread(err error) error {
+	w.print('E', tagWebSocket, "Error read data(%d)", readCode(err))
+	return err
 }
 
 // headerEnd is what the header of a request and that of an answer end with.
@@ -110,10 +132,10 @@ const headerEnd = "\r\n\r\n"
 
 // checkAnswer looks for the one header that proves that the other side speaks WebSocket; the status counts only where it
 // redirects.
-func checkAnswer(text, header, key string) (redirected bool, err error) {
+func (w *webSocket) checkAnswer(text, header, key string) (redirected bool, err error) {
 	code := answerStatus(text)
 	if code == 0 || code == -1 {
-		return false, fmt.Errorf("an answer without a status: %w", errProtocol)
+		return false, w.complain("HTTP upgrade failed")
 	}
 	accepts, location := []string{}, ""
 	for _, line := range strings.Split(header, "\r\n")[1:] {
@@ -126,16 +148,19 @@ func checkAnswer(text, header, key string) (redirected bool, err error) {
 		}
 	}
 	if len(accepts) > 1 {
-		return false, fmt.Errorf("%d times Sec-WebSocket-Accept: %w", len(accepts), errProtocol)
+		return false, w.complain("Multiple Sec-WebSocket-Accept headers")
 	}
 	if statusRedirect[code] {
 		if location == "" {
-			return false, fmt.Errorf("a redirection to nowhere: %w", errProtocol)
+			return false, w.complain("Location header not found")
 		}
 		return true, nil
 	}
-	if len(accepts) == 0 || !strings.HasPrefix(acceptFor(key), accepts[0]) { // only so much of it is compared
-		return false, fmt.Errorf("a wrong Sec-WebSocket-Accept: %w", errProtocol)
+	if len(accepts) == 0 {
+		return false, w.complain("Sec-WebSocket-Accept not found")
+	}
+	if !strings.HasPrefix(acceptFor(key), accepts[0]) { // only so much of it is compared
+		return false, w.complain("Invalid websocket key")
 	}
 	return false, nil
 }
@@ -194,12 +219,14 @@ func (w *webSocket) take(p []byte, wait time.Duration) (int, error) {
 
 // takeAll reads all of p; that it takes longer than it may is an error (ESP-WS-08).
 func (w *webSocket) takeAll(p []byte, wait time.Duration) error {
+	wanted := len(p)
 	for len(p) > 0 {
 		n, err := w.take(p, wait)
 		if err != nil {
 			return err
 		}
 		if n == 0 {
+			w.print('W', tagWebSocket, "Requested to read %d, actually read %d bytes", wanted, wanted-len(p))
 			return fmt.Errorf("a part of a frame is missing: %w", errProtocol)
 		}
 		p = p[n:]
@@ -225,9 +252,10 @@ func (w *webSocket) read(p []byte, wait time.Duration) (int, error) {
 			// Nothing came. The client forgets that it has dealt with the last control frame and wants its payload
 			// once more; where that is missing, or too long for what is being read, the connection is over.
 			if w.length > len(p) {
-				return 0, fmt.Errorf("the payload of a control frame is missing: %w", errProtocol)
+				return 0, w.complain("Control frame payload (%d) exceeds caller buffer (%d)", w.length, len(p))
 			}
 			if err := w.takeAll(p[:w.length], wait); err != nil {
+				w.print('E', tagWebSocket, "Control frame payload read failed (expected=%d, got=%d)", w.length, readCode(err))
 				return 0, err
 			}
 			return w.length, nil
@@ -239,6 +267,7 @@ func (w *webSocket) read(p []byte, wait time.Duration) (int, error) {
 	n, err := w.take(p, wait)
 	if err != nil {
 		w.remaining = 0
+		w.print('E', tagWebSocket, "Error reading payload data(%d)", readCode(w.unread(err)))
 		return 0, err
 	}
 	if n > 0 {
@@ -266,43 +295,52 @@ func (w *webSocket) begin(p []byte, wait time.Duration) (begun bool, err error) 
 		wait = max(wait, w.limit)
 	}
 	if err := w.takeAll(head[:], wait); err != nil {
-		return false, err
+		return false, w.unread(err)
 	}
 	w.opcode = head[0] & 0x0f
 	control := w.opcode >= opcodeClose
 	switch {
-	case head[0]&frameReserved != 0, w.opcode > opcodeBinary && w.opcode < opcodeClose, w.opcode > opcodePong:
-		return false, fmt.Errorf("a frame of an unknown kind: %w", errProtocol)
+	case head[0]&frameReserved != 0:
+		return false, w.complain("Non-zero RSV bits detected (rsv=0x%02X) - protocol violation, no extensions negotiated",
+			head[0]&frameReserved)
+	case w.opcode > opcodeBinary && w.opcode < opcodeClose, w.opcode > opcodePong:
+		return false, w.complain("Reserved opcode detected (opcode=0x%02X) - protocol violation", w.opcode)
 	case w.opcode == opcodeText && !w.does(QuirkWebSocketUnchecked):
 		return false, fmt.Errorf("a text frame: %w", errProtocol)
 	case control && head[0]&frameFIN == 0:
-		return false, fmt.Errorf("a part of a control frame: %w", errProtocol)
+		return false, w.complain("Fragmented control frame detected (opcode=0x%02X, fin=%d) - protocol violation", w.opcode, 0)
 	}
 	length := int(head[1] &^ frameMasked)
 	switch length {
 	case 126:
 		var long [2]byte
-		err = w.takeAll(long[:], wait)
+		if err = w.takeAll(long[:], wait); err != nil {
+			return false, w.unread(err)
+		}
 		length = int(binary.BigEndian.Uint16(long[:]))
 	case 127:
 		var long [8]byte
-		err = w.takeAll(long[:], wait)
-		if n := binary.BigEndian.Uint64(long[:]); n < 1<<31 {
-			length = int(n)
-		} else if err == nil {
-			err = fmt.Errorf("a frame of %d bytes: %w", n, errProtocol)
+		if err = w.takeAll(long[:], wait); err != nil {
+			return false, w.unread(err)
 		}
+		n := binary.BigEndian.Uint64(long[:])
+		if n >= 1<<31 {
+			return false, w.complain("Payload length out of range")
+		}
+		length = int(n)
 	}
-	if err == nil && control && length > controlFrameSize {
-		err = cmp.Or(w.skip(p, length, wait), fmt.Errorf("a control frame of %d bytes: %w", length, errProtocol))
+	if control && length > controlFrameSize {
+		err = w.complain("Control frame with excessive payload detected (opcode=0x%02X, payload_len=%d) - protocol violation",
+			w.opcode, length)
+		return false, cmp.Or(w.skip(p, length, wait), err)
 	}
 	w.mask = [4]byte{}
-	if err == nil && head[1]&frameMasked != 0 && length > 0 {
+	if head[1]&frameMasked != 0 && length > 0 {
 		err = w.takeAll(w.mask[:], wait)
 		copy(p[:cap(p)], w.mask[:]) // where the client reads it to
-	}
-	if err != nil {
-		return false, err
+		if err != nil {
+			return false, w.unread(err)
+		}
 	}
 	w.length, w.remaining = length, length
 	return true, nil
@@ -331,8 +369,12 @@ func (w *webSocket) control(wait time.Duration) error {
 			}
 		}
 		w.remaining -= n
-		if err != nil || n < w.length {
-			return cmp.Or(err, errProtocol)
+		if err != nil {
+			n = readCode(w.unread(err))
+		}
+		if n < w.length {
+			return cmp.Or(err, w.complain("Control frame (opcode=%d) payload read failed (payload_len=%d, read_len=%d)",
+				w.opcode, w.length, n))
 		}
 		w.unmask(payload)
 	}
@@ -344,19 +386,48 @@ func (w *webSocket) control(wait time.Duration) error {
 		case w.has(PongEmpty):
 			payload = nil
 		}
-		return w.frame(opcodePong, payload, w.limit)
+		err := w.frame(opcodePong, payload, w.limit)
+		if err != nil {
+			w.print('E', tagWebSocket, "PONG send failed (payload_len=%d, written_len=%d)", len(payload), writeCode(err))
+		}
+		return err
 	case opcodeClose:
+		if len(payload) > 0 {
+			status := binary.BigEndian.Uint16(append(payload, 0))
+			w.print('I', tagWebSocket, "Got CLOSE frame with status code=%d", status)
+		}
 		if err := w.frame(opcodeClose, nil, w.limit); err != nil {
+			if writeCode(err) < 0 {
+				w.print('E', tagWebSocket, "Sending CLOSE frame with 0 payload failed")
+			}
 			return err
 		}
-		if w.socket.poll(wait) {
-			if n, err := w.socket.read(make([]byte, 1), 0); n == 0 && err != nil {
-				return nil // closed as it should be; the next read finds it
-			}
-		}
-		return fmt.Errorf("the server closed the WebSocket: %w", errProtocol)
+		return w.closed(wait)
 	}
 	return nil
+}
+
+// closed waits for the server to end the connection after its CLOSE frame. That it has done so the next read finds; that it
+// has not is an error.
+func (w *webSocket) closed(wait time.Duration) error {
+	if !w.socket.poll(wait) {
+		w.print('W', tagWebSocket, "Connection cannot be terminated gracefully within timeout=%d", wait.Milliseconds())
+	} else if n, _ := w.socket.receiveHeld(make([]byte, 1)); n > 0 {
+		w.print('W', tagBase, "poll_connection_closed: unexpected data readable on socket=%d", descriptor)
+		w.print('W', tagWebSocket, "Connection terminated while waiting for clean TCP close")
+	} else {
+		w.print('I', tagWebSocket, "Connection terminated gracefully")
+		return nil
+	}
+	return fmt.Errorf("the server closed the WebSocket: %w", errProtocol)
+}
+
+// writeCode is what esp_transport_write returns for an error: 0 where the time was over, or else −1.
+func writeCode(err error) int {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return 0
+	}
+	return -1
 }
 
 func (w *webSocket) write(p []byte, limit time.Duration) error {
@@ -395,8 +466,16 @@ func (w *webSocket) frame(opcode byte, payload []byte, limit time.Duration) erro
 	} else {
 		head = binary.BigEndian.AppendUint32(head, mask)
 	}
-	if err := w.socket.write(head, limit); err != nil || len(payload) == 0 {
+	switch err := w.socket.send(head, limit); {
+	case errors.Is(err, os.ErrDeadlineExceeded): // which the client finds out before it writes
+		w.print('E', tagWebSocket, "Error transport_poll_write(%d)", writeCode(err))
 		return err
+	case err != nil:
+		w.socket.complain("write", err)
+		w.print('E', tagWebSocket, "Error write header")
+		return err
+	case len(payload) == 0:
+		return nil
 	}
 	masked := make([]byte, len(payload))
 	for i := range payload {

@@ -140,7 +140,7 @@ func FuzzWebSocket(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, size int) {
 		power := make(chan struct{})
 		w := &webSocket{
-			socket: newSocket(&memoryConn{pieces: [][]byte{bytes.Clone(data)}}, power),
+			socket: newSocket(&memoryConn{pieces: [][]byte{bytes.Clone(data)}}, power, silent),
 			random: rand.New(rand.NewPCG(1, 2)),
 			limit:  time.Second,
 		}
@@ -166,7 +166,8 @@ func FuzzUpgradeAnswer(f *testing.F) {
 	f.Add("\xff\xff\xff\xffHTTP/\r\n\r\n") // lower case is longer
 	f.Fuzz(func(t *testing.T, text string) {
 		header, _, _ := strings.Cut(text, headerEnd)
-		if redirected, err := checkAnswer(text, header, "key"); redirected && err != nil {
+		w := &webSocket{socket: &socket{print: silent}}
+		if redirected, err := w.checkAnswer(text, header, "key"); redirected && err != nil {
 			t.Errorf("%q: both redirected and %v", text, err)
 		}
 	})
