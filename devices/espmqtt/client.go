@@ -188,7 +188,8 @@ func New(config Config, kconfig Kconfig, environment Environment, behaviour Beha
 // SetConfig is esp_mqtt_set_config. It does not touch the connection; most fields count from the next one on
 // (ESP-CFG-43). With an error that wraps ErrInvalidArgument the new values hold all the same; with any other
 // the client has lost its configuration, and the board panics as soon as anybody needs it: the client's task with its next
-// turn, or a call (ESP-CFG-40, ESP-CFG-41).
+// turn, or a call (ESP-CFG-40, ESP-CFG-41). A key or certificate whose text cannot be decoded, which on a board is none, also
+// wraps ErrInvalidArgument, and changes nothing.
 func (c *Client) SetConfig(config Config) error {
 	defer c.lock()()
 	if c.misconfigured() { // its buffers are freed twice

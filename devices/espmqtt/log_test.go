@@ -1,12 +1,16 @@
 package espmqtt
 
 import (
+	"fmt"
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"mqtthil/devices/esptls"
 )
 
 const (
@@ -179,4 +183,20 @@ func TestLogOfFullSocket(t *testing.T) {
 		r.prints("W transport_base: Poll timeout or error, errno=Connection already in progress, fd=54, timeout_ms=10000",
 			"E mqtt_client: Writing didn't complete in specified timeout: errno=119")
 	})
+}
+
+// TestLogOfTLSReset: what a reset below TLS is called by each layer, once.
+func TestLogOfTLSReset(t *testing.T) {
+	t.Parallel()
+	var lines []string
+	s := &socket{secured: true, errno: errnoInProgress, print: func(level byte, tag, format string, arguments ...any) {
+		lines = append(lines, fmt.Sprintf("%c %s: %s", level, tag, fmt.Sprintf(format, arguments...)))
+	}}
+	reset := &esptls.Error{StackError: 0x50, Err: fmt.Errorf("reading: %w", syscall.ECONNRESET)}
+	s.note(reset)
+	s.complain("read", reset)
+	want := []string{"E esp-tls-mbedtls: read error :-0x0050:", "E transport_base: esp_tls_conn_read error, errno=Connection reset by peer"}
+	if !slices.Equal(lines, want) {
+		t.Errorf("printed %q, want %q", lines, want)
+	}
 }

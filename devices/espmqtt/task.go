@@ -91,7 +91,7 @@ func (c *client) poll(t transport) {
 		c.late = 0
 		c.environment.Wake()
 	default:
-		c.late += time.Since(end) - made
+		c.late = min(c.late+time.Since(end)-made, makeGood*excess)
 	}
 }
 
@@ -101,6 +101,7 @@ func (c *client) poll(t transport) {
 const (
 	pollExcess = 1000 // the part of the poll time by which it is exceeded
 	loopCost   = 100 * time.Microsecond
+	makeGood   = 10 // polls that at most make good for a late one
 )
 
 // waitIsOver says whether the time to the next attempt had passed, strictly, at a time in ms since boot (ESP-TASK-07).
@@ -141,6 +142,10 @@ func (c *client) pause() time.Duration {
 	return ticks * c.kconfig.Tick
 }
 
+// schedulerStart is when FreeRTOS begins to count its ticks, by the board's clock, which runs before the scheduler does. How
+// much later that is differs from chip to chip and from build to build.
+const schedulerStart = 9 * time.Millisecond
+
 // sleepTicks waits for d in whole ticks of FreeRTOS, counted from the tick that is running, or until somebody asks for a
 // reconnect. That is why a reconnect takes 1.5 times the set time (ESP-TASK-08). It returns when it was to be over, in ms
 // since boot: a board wakes its tasks on the tick, and the time that this machine is late by must not count. A request
@@ -148,7 +153,7 @@ func (c *client) pause() time.Duration {
 func (c *client) sleepTicks(d time.Duration, onRequest bool) (over int64) {
 	now := time.Since(c.boot)
 	c.late = 0
-	end := now.Truncate(c.kconfig.Tick) + max(d.Truncate(c.kconfig.Tick), c.kconfig.Tick)
+	end := schedulerStart + (now - schedulerStart).Truncate(c.kconfig.Tick) + max(d.Truncate(c.kconfig.Tick), c.kconfig.Tick)
 	late := time.NewTimer(end - now)
 	defer late.Stop()
 	select {
@@ -426,8 +431,8 @@ func (c *client) send(data []byte) error {
 	return c.transport.write(data, c.settings.networkTimeout)
 }
 
-// errno is what the C library holds for the client's task: the number of what went wrong last, on this connection or the
-// one before.
+// errno is what log lines show of the C library's: the number of what went wrong last, on this connection or the one before.
+// On a board each task has its own, so that one that has never connected, and writes a message, may show another.
 func (c *client) errno() int {
 	if s := c.online.Load(); s != nil {
 		return s.errno
@@ -441,7 +446,6 @@ func (c *client) writeFailed(err error) {
 		c.log('E', "Writing didn't complete in specified timeout: errno=%d", c.errno())
 		return
 	}
-	errno := transportCodes(err).SocketErrno
-	c.log('E', "Writing failed: errno=%d", errno)
+	c.log('E', "Writing failed: errno=%d", c.errno())
 	c.dispatchTransportError(err)
 }

@@ -192,18 +192,18 @@ func (s *socket) complain(call string, err error) {
 	name := "tcp_" + call
 	if s.secured {
 		name = "esp_tls_conn_" + call
-		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
-			s.print('E', tagMbedTLS, "%s error :-0x%04X:", call, mbedNetworkReset)
-		}
+	}
+	if tls := (*esptls.Error)(nil); errors.As(err, &tls) {
+		s.print('E', tagMbedTLS, "%s error :-0x%04X:", call, tls.StackError)
 	}
 	s.print('E', tagBase, "%s error, errno=%s", name, Strerror(s.errno))
 }
 
-// mbedNetworkReset is Mbed TLS's negated code of a connection that was reset, or is written to after its end.
-const mbedNetworkReset = 0x50
-
-// note keeps the errno of an error, where it has one.
+// note keeps the errno of an error, where it or its cause below TLS has one.
 func (s *socket) note(err error) {
+	if tls := (*esptls.Error)(nil); errors.As(err, &tls) {
+		err = tls.Err
+	}
 	if errno := transportCodes(err).SocketErrno; errno != 0 {
 		s.errno = errno
 	}

@@ -61,7 +61,7 @@ func dialTLS(ctx context.Context, conn net.Conn, host string, o *Options) (net.C
 	if err := secured.HandshakeContext(ctx); err != nil {
 		return nil, server.handshakeFailure(ctx, err, o)
 	}
-	return &tlsConn{Conn: secured, below: conn, log: o.log}, nil
+	return &tlsConn{Conn: secured, below: conn}, nil
 }
 
 // server is how the client goes about one server.
@@ -195,11 +195,10 @@ func (s *server) handshakeFailure(ctx context.Context, cause error, o *Options) 
 	return failure
 }
 
-// tlsConn is a TLS connection with the manners of esp-tls.
+// tlsConn is a TLS connection with the manners of esp-tls. Whoever reads or writes prints the code of an Error.
 type tlsConn struct {
 	*tls.Conn
 	below net.Conn
-	log   Log
 }
 
 func (c *tlsConn) Read(p []byte) (int, error) {
@@ -210,9 +209,7 @@ func (c *tlsConn) Read(p []byte) (int, error) {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return n, io.EOF // mbedTLS does not mind where in a record the stream ends
 	}
-	code := stackCode(err)
-	c.log('E', tagMbedTLS, fmt.Sprintf("read error :-0x%04X", code))
-	return n, &Error{CodeReadFailed, code, 0, fmt.Errorf("reading from the TLS connection: %w", err)}
+	return n, &Error{CodeReadFailed, stackCode(err), 0, fmt.Errorf("reading from the TLS connection: %w", err)}
 }
 
 // Write sends p in records of 4096 bytes.
@@ -225,9 +222,7 @@ func (c *tlsConn) Write(p []byte) (n int, err error) {
 	if err == nil || isTimeout(err) || errors.Is(err, net.ErrClosed) {
 		return n, err
 	}
-	code := stackCode(err)
-	c.log('E', tagMbedTLS, fmt.Sprintf("write error :-0x%04X", code))
-	return n, &Error{CodeWriteFailed, code, 0, fmt.Errorf("writing to the TLS connection: %w", err)}
+	return n, &Error{CodeWriteFailed, stackCode(err), 0, fmt.Errorf("writing to the TLS connection: %w", err)}
 }
 
 func (c *tlsConn) Close() error { return c.below.Close() }
