@@ -115,7 +115,7 @@ type client struct {
 
 	unconfigured atomic.Bool // a Config that was refused has taken the configuration away
 
-	late time.Duration // the task's own: by how much its waits have ended too late; see poll
+	late atomic.Int64 // ns by which the task's last wait was over too late; see poll
 
 	// What follows is guarded by api.
 	settings   settings
@@ -268,7 +268,10 @@ func (c *client) is(state taskState) bool { return taskState(c.state.Load()) == 
 func (c *client) become(state taskState) { c.state.Store(int32(state)) }
 
 // now is the client's clock: ms since boot, without fractions. All its timers compare such numbers.
-func (c *client) now() int64 { return clock(time.Since(c.boot)) }
+func (c *client) now() int64 { return clock(c.sinceBoot()) }
+
+// sinceBoot is for how long the board has run, by a clock that is late where the client's task is.
+func (c *client) sinceBoot() time.Duration { return time.Since(c.boot) - time.Duration(c.late.Load()) }
 
 // clock is what the clock shows that long after the boot. It begins with 1, so that no time is 0, which means none.
 func clock(sinceBoot time.Duration) int64 { return 1 + sinceBoot.Milliseconds() }

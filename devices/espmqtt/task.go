@@ -77,23 +77,25 @@ func (c *client) clearOutbox() {
 }
 
 // poll waits, without the lock, until there is something to read or the poll time is over. A board wakes its tasks on
-// time. What this machine is late by is taken off the next polls, or else it would add up from one to the next; but none
-// takes less than the set time, which a slot for retransmission may just be as long as.
+// time. What this machine is late by is taken off the next poll, or else it would add up from one to the next; and the
+// client's clock is behind as much, or else that poll would seem too short for what has to be done after a second.
 func (c *client) poll(t transport) {
 	limit := c.hurried(c.kconfig.PollReadTimeout, 10*time.Millisecond)
 	excess := limit/pollExcess + loopCost
-	made := min(c.late, excess)
-	end := time.Now().Add(limit + excess - made)
+	end := time.Now().Add(limit + excess - time.Duration(c.late.Load()))
 	switch {
 	case t.poll(0):
-		c.late = 0
+		c.isLate(0)
 	case t.poll(time.Until(end)):
-		c.late = 0
+		c.isLate(0)
 		c.environment.Wake()
 	default:
-		c.late = min(c.late+time.Since(end)-made, makeGood*excess)
+		c.isLate(min(time.Since(end), limit)) // no more than the next poll can make good
 	}
 }
+
+// isLate notes by how much a wait was over too late.
+func (c *client) isLate(by time.Duration) { c.late.Store(int64(by)) }
 
 // What a turn of the loop takes beside its wait, as recordings of the real client show it: a poll that runs out takes
 // longer than the set time. Without that, times that are multiples of the poll would meet exactly, which they never do on
@@ -101,7 +103,6 @@ func (c *client) poll(t transport) {
 const (
 	pollExcess = 1000 // the part of the poll time by which it is exceeded
 	loopCost   = 100 * time.Microsecond
-	makeGood   = 10 // polls that at most make good for a late one
 )
 
 // waitIsOver says whether the time to the next attempt had passed, strictly, at a time in ms since boot (ESP-TASK-07).
@@ -151,16 +152,16 @@ const schedulerStart = 9 * time.Millisecond
 // since boot: a board wakes its tasks on the tick, and the time that this machine is late by must not count. A request
 // that does not end the wait stays, and the task looks again and again; here once in a ms, so that time can pass.
 func (c *client) sleepTicks(d time.Duration, onRequest bool) (over int64) {
-	now := time.Since(c.boot)
-	c.late = 0
+	now := c.sinceBoot()
 	end := schedulerStart + (now - schedulerStart).Truncate(c.kconfig.Tick) + max(d.Truncate(c.kconfig.Tick), c.kconfig.Tick)
-	late := time.NewTimer(end - now)
+	late := time.NewTimer(time.Until(c.boot.Add(end)))
 	defer late.Stop()
 	select {
 	case <-late.C:
-		c.late = time.Since(c.boot) - end
+		c.isLate(min(time.Since(c.boot)-end, c.kconfig.Tick))
 		return clock(end)
 	case <-c.reconnect:
+		c.isLate(0)
 		signal(c.reconnect) // for waitIsOver, and until connect takes it
 		if !onRequest && !c.timeIsOver(c.now()) {
 			c.sleep(time.Millisecond)
