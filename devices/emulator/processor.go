@@ -2,8 +2,9 @@ package emulator
 
 import "time"
 
-// wakeCost is what a task takes to run when something has woken it, as recordings of the real client show it.
-const wakeCost = 100 * time.Microsecond
+// wakeCost is what a task takes to run when something has woken it: within the millisecond in which recordings of the real
+// client show it to act, and long enough that a script which types a command and closes the connection has done both.
+const wakeCost = 300 * time.Microsecond
 
 // wake returns when a task runs that something has just woken. Tasks run in the order in which they are woken: what is
 // typed a moment after a packet came finds that packet dealt with, however coarse the timers of this machine are.
