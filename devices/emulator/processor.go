@@ -2,13 +2,18 @@ package emulator
 
 import "time"
 
-// wakeCost is what a task takes to run when something has woken it: within the millisecond in which recordings of the real
-// client show it to act, and long enough that a script which types a command and closes the connection has done both.
-const wakeCost = 300 * time.Microsecond
+// What a task takes to run when something has woken it: less than the millisecond in which recordings of the real client
+// show it to act. A line has a longer way, through the console's driver and its editor; it takes so long that a script
+// which types a command and closes the connection, in one go, has done both.
+const (
+	wakeCost = 100 * time.Microsecond
+	lineCost = 300 * time.Microsecond
+)
 
-// wake returns when a task runs that something has just woken. Tasks run in the order in which they are woken: what is
-// typed a moment after a packet came finds that packet dealt with, however coarse the timers of this machine are.
-func (p *power) wake() {
+// wake returns when a task runs that something has just woken, after what that costs. Tasks run in the order in which they
+// are woken: what is typed a moment after a packet came finds that packet dealt with, however coarse the timers of this
+// machine are.
+func (p *power) wake(cost time.Duration) {
 	select {
 	case p.waking <- struct{}{}:
 		defer func() { <-p.waking }()
@@ -16,10 +21,10 @@ func (p *power) wake() {
 		return
 	}
 	if pause := p.board.options.Pause; pause != nil {
-		pause(wakeCost)
+		pause(cost)
 		return
 	}
-	run := time.NewTimer(wakeCost)
+	run := time.NewTimer(cost)
 	defer run.Stop()
 	select {
 	case <-run.C:

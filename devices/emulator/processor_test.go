@@ -50,8 +50,8 @@ func TestPause(t *testing.T) {
 		pause func(time.Duration)
 		takes time.Duration
 	}{
-		"timer": {nil, wakeCost},
-		"other": {func(d time.Duration) { time.Sleep(7 * d) }, 7 * wakeCost},
+		"timer": {nil, lineCost},
+		"other": {func(d time.Duration) { time.Sleep(7 * d) }, 7 * lineCost},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {

@@ -170,7 +170,8 @@ func (p *power) environment() espmqtt.Environment {
 		Random: rand.New(rand.NewPCG(p.random.Uint64(), p.random.Uint64())),
 		Dial:   p.dial,
 		Log:    p.log,
-		Wake:   p.wake,
+		Wake:   func() { p.wake(wakeCost) },
+		Pause:  options.Pause,
 		Memory: p,
 		Panic:  func() { p.panic(BadLoad) },
 

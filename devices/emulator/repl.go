@@ -49,7 +49,7 @@ func (p *power) converse(command commander, line *editor) {
 				continue
 			}
 			if !awake {
-				p.wake()
+				p.wake(lineCost)
 				awake = true
 			}
 			p.write(line.takeEcho())

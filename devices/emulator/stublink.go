@@ -82,7 +82,7 @@ func (l *stubLink) read() {
 		case <-l.power.off:
 			return
 		case <-l.power.typed.arrived:
-			l.power.wake()
+			l.power.wake(lineCost)
 		}
 		for text := l.power.typed.take(); len(text) > 0; text = l.power.typed.take() {
 			for _, b := range text {

@@ -36,6 +36,8 @@ type Environment struct {
 	// Wake is called by a task that something has woken, and returns when the task runs; or by one that has woken another
 	// one, which goes first. Nil: at once.
 	Wake func()
+	// Pause waits for a millisecond or less, where timers are late by that. Nil: there are no better ones than timers.
+	Pause func(time.Duration)
 	// Memory is the heap that the client's own outbox lives on; nil is one without end.
 	Memory Memory
 	// NewOutbox makes the application's outbox, in a build with MQTT_CUSTOM_OUTBOX. One that is kept from one client to the

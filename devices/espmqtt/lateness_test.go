@@ -57,6 +57,26 @@ func TestGreatLateness(t *testing.T) {
 	})
 }
 
+// TestExactPoll: where there is something better than timers, a poll ends on time although they are late.
+func TestExactPoll(t *testing.T) {
+	inRig(t, options{stay: true}, func(r *rig) {
+		for _, pause := range []func(time.Duration){nil, time.Sleep} {
+			const lateness = 700 * time.Microsecond
+			r.environment.Pause = pause
+			r.late.Store(0)
+			start := time.Now()
+			r.poll(lateTransport{lateness: lateness})
+			want := ownPoll
+			if pause == nil {
+				want += lateness
+			}
+			if took := time.Since(start); took != want || r.late.Load() != int64(want-ownPoll) {
+				t.Errorf("the poll took %v, not %v, and was late by %d ns", took, want, r.late.Load())
+			}
+		}
+	})
+}
+
 // TestClock: the client counts from the board's boot, and its ticks do too.
 func TestClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -86,12 +86,23 @@ func (c *client) poll(t transport) {
 	switch {
 	case t.poll(0):
 		c.isLate(0)
-	case t.poll(time.Until(end)):
+	case t.poll(time.Until(end) - c.pausable()):
 		c.isLate(0)
 		c.environment.Wake()
 	default:
+		if c.pausable() > 0 {
+			c.environment.Pause(time.Until(end))
+		}
 		c.isLate(min(time.Since(end), limit)) // no more than the next poll can make good
 	}
+}
+
+// pausable is how much of a wait is left to Pause, for timers are late by as much.
+func (c *client) pausable() time.Duration {
+	if c.environment.Pause == nil {
+		return 0
+	}
+	return time.Millisecond
 }
 
 // isLate notes by how much a wait was over too late.
@@ -101,7 +112,7 @@ func (c *client) isLate(by time.Duration) { c.late.Store(int64(by)) }
 // longer than the set time. Without that, times that are multiples of the poll would meet exactly, which they never do on
 // a board.
 const (
-	pollExcess = 1000 // the part of the poll time by which it is exceeded
+	pollExcess = 1250 // the part of the poll time by which it is exceeded
 	loopCost   = 100 * time.Microsecond
 )
 
@@ -144,8 +155,9 @@ func (c *client) pause() time.Duration {
 }
 
 // schedulerStart is when FreeRTOS begins to count its ticks, by the board's clock, which runs before the scheduler does. How
-// much later that is differs from chip to chip and from build to build.
-const schedulerStart = 9 * time.Millisecond
+// much later that is differs from chip to chip and from build to build; here it is such that a script that gives a board
+// some tenths of a second to boot does not then meet its ticks.
+const schedulerStart = 8500 * time.Microsecond
 
 // sleepTicks waits for d in whole ticks of FreeRTOS, counted from the tick that is running, or until somebody asks for a
 // reconnect. That is why a reconnect takes 1.5 times the set time (ESP-TASK-08). It returns when it was to be over, in ms
