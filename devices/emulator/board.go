@@ -39,7 +39,7 @@ type Options struct {
 	// application brings. One that gives the same outbox every time is one that lasts: over the end of a client, or over a
 	// reset.
 	NewOutbox func() espmqtt.Outbox
-	// Pause waits for a fraction of a millisecond. The default is a timer; but on Linux those of Go are late by up to a
+	// Pause waits for a millisecond or less. The default is a timer; but on Linux those of Go are late by up to a
 	// millisecond, which is much for a board in real time.
 	Pause func(time.Duration)
 	// Dial is the board's network: it opens a TCP connection. The default is net.Dialer.DialContext.

@@ -185,6 +185,32 @@ func TestUnconfigured(t *testing.T) {
 	}
 }
 
+// TestUnconfiguredV5: without a configuration no version is left either, and no property is taken.
+func TestUnconfiguredV5(t *testing.T) {
+	inRig(t, options{config: v5Client, stay: true}, func(r *rig) {
+		setters := map[string]func() error{
+			"connect":     func() error { return r.SetConnectProperty(ConnectProperty{}) },
+			"publish":     func() error { return r.SetPublishProperty(&PublishProperty{}) },
+			"subscribe":   func() error { return r.SetSubscribeProperty(&SubscribeProperty{}) },
+			"unsubscribe": func() error { return r.SetUnsubscribeProperty(&UnsubscribeProperty{}) },
+			"disconnect":  func() error { return r.SetDisconnectProperty(DisconnectProperty{}) },
+		}
+		for name, set := range setters {
+			if err := set(); err != nil {
+				t.Errorf("the %s property, configured: %v", name, err)
+			}
+		}
+		if err := r.SetConfig(parse(t, `{"broker": {"address": {"uri": "nonsense"}}}`)); err == nil {
+			t.Fatal("the client has taken nonsense")
+		}
+		for name, set := range setters {
+			if err := set(); !errors.Is(err, ErrFail) || r.dead() {
+				t.Errorf("the %s property, unconfigured: %v; the board has crashed: %v", name, err, r.dead())
+			}
+		}
+	})
+}
+
 func TestKconfig(t *testing.T) {
 	t.Parallel()
 	k := DefaultKconfig()

@@ -41,7 +41,8 @@ func newV5() v5 {
 	}
 }
 
-func (c *client) isV5() bool { return c.settings.protocol == ProtocolV5 }
+// isV5 says whether the client speaks MQTT 5.0. Without a configuration it speaks no version (ESP-CFG-41).
+func (c *client) isV5() bool { return c.settings.protocol == ProtocolV5 && !c.unconfigured.Load() }
 
 // unprepared says whether the client has version 5.0 now without having been made for it. What it needs for that version is
 // not there, and it crashes where it looks for that.
