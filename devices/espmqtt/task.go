@@ -86,26 +86,34 @@ func (c *client) poll(t transport) {
 	switch {
 	case t.poll(0):
 		c.isLate(0)
-	case t.poll(time.Until(end) - c.pausable()):
+	case t.poll(time.Until(end) - c.pausable(limit)), c.pauseUntil(end, limit) && t.poll(0):
 		c.isLate(0)
 		c.environment.Wake()
 	default:
-		if c.pausable() > 0 {
-			c.environment.Pause(time.Until(end))
-		}
 		c.isLate(min(time.Since(end), limit)) // no more than the next poll can make good
 	}
 }
 
-// pausable is how much of a wait is left to Pause, for timers are late by as much.
-func (c *client) pausable() time.Duration {
-	if c.environment.Pause == nil {
+// pausable is how much of a poll is left to Pause, for timers are late by as much. Nothing wakes the task from that, so that it
+// is only done where it is a small part of the poll.
+func (c *client) pausable(limit time.Duration) time.Duration {
+	if c.environment.Pause == nil || limit < 100*time.Millisecond {
 		return 0
 	}
 	return time.Millisecond
 }
 
-// isLate notes by how much a wait was over too late.
+// pauseUntil waits for the rest of a poll, if it is left to Pause and not over.
+func (c *client) pauseUntil(end time.Time, limit time.Duration) bool {
+	rest := time.Until(end)
+	if c.pausable(limit) == 0 || rest <= 0 {
+		return false
+	}
+	c.environment.Pause(rest)
+	return true
+}
+
+// isLate notes by how much a wait was over too late; below zero, too early.
 func (c *client) isLate(by time.Duration) { c.late.Store(int64(by)) }
 
 // What a turn of the loop takes beside its wait, as recordings of the real client show it: a poll that runs out takes
@@ -155,8 +163,8 @@ func (c *client) pause() time.Duration {
 }
 
 // schedulerStart is when FreeRTOS begins to count its ticks, by the board's clock, which runs before the scheduler does. How
-// much later that is differs from chip to chip and from build to build; here it is such that a script that gives a board
-// some tenths of a second to boot does not then meet its ticks.
+// much later that is differs from chip to chip and from build to build; here the ticks fall at 8.5 ms
+// modulo 10 after power-on, far from the round times at which a script does something.
 const schedulerStart = 8500 * time.Microsecond
 
 // sleepTicks waits for d in whole ticks of FreeRTOS, counted from the tick that is running, or until somebody asks for a
