@@ -22,6 +22,7 @@ import (
 	"mqtthil/devices/emulator"
 	"mqtthil/devices/espmqtt"
 	"mqtthil/devices/port"
+	"mqtthil/devices/timerfd"
 	"mqtthil/harness"
 )
 
@@ -160,9 +161,6 @@ func (e *emulation) options() (emulator.Options, error) {
 		}
 	}
 	options.Kconfig = &kconfig
-	if e.count <= exactBoards {
-		options.Pause = pause
-	}
 	if err := options.Validate(); err != nil {
 		return options, usage("--kconfig: %w", err)
 	}
@@ -278,6 +276,10 @@ func (e *emulation) runBoards(ctx context.Context, out io.Writer, options emulat
 	if !e.stdio {
 		fmt.Fprintln(out, "Ctrl-C ends it")
 		defer context.AfterFunc(ctx, closeAll)()
+	}
+	if timers, err := timerfd.New(); err == nil { // else the boards do with Go's
+		defer timers.Close()
+		options.NewTimer = func() espmqtt.Timer { return timers.New() }
 	}
 	var running, serving sync.WaitGroup
 	failures := make(chan error, 2*e.count)

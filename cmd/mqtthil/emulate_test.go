@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -283,4 +284,60 @@ func TestEmulatePortTaken(t *testing.T) {
 	if code != 3 || !strings.Contains(stderr, "infrastructure") || !strings.Contains(stderr, "in use") {
 		t.Errorf("exit code %d\n%s", code, stderr)
 	}
+}
+
+// TestEmulateExactTimers: a board in real time waits by the kernel's timers. This one is refused, and waits to try again.
+func TestEmulateExactTimers(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	command := program(t, "emulate", "--stdio", "--app", "tcp", "--uri", "mqtt://"+l.Addr().String())
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() && !strings.Contains(lines.Text(), "MQTT_EVENT_DISCONNECTED") {
+	}
+	go io.Copy(io.Discard, stdout)
+	again, patience := time.NewTicker(time.Millisecond), time.After(20*time.Second)
+	defer again.Stop()
+	for !slices.ContainsFunc(timersOf(t, command.Process.Pid), func(left string) bool { return left != "(0, 0)" }) {
+		select {
+		case <-again.C:
+		case <-patience:
+			t.Fatalf("no timer runs, of %q", timersOf(t, command.Process.Pid))
+		}
+	}
+	_ = stdin.Close()
+	if err := command.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// timersOf returns what is left of the waits of a process's timer files, as proc(5) shows it.
+func timersOf(t *testing.T, process int) (left []string) {
+	t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fdinfo/*", process))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, _ := os.ReadFile(file) // it may be closed by now
+		if _, rest, found := strings.Cut(string(text), "it_value: "); found {
+			value, _, _ := strings.Cut(rest, "\n")
+			left = append(left, value)
+		}
+	}
+	return left
 }

@@ -39,9 +39,10 @@ type Options struct {
 	// application brings. One that gives the same outbox every time is one that lasts: over the end of a client, or over a
 	// reset.
 	NewOutbox func() espmqtt.Outbox
-	// Pause waits for a millisecond or less. The default is a timer; but on Linux those of Go are late by up to a
-	// millisecond, which is much for a board in real time.
-	Pause func(time.Duration)
+	// NewTimer makes a timer that does not run yet, for what the board's processor and the task of an MQTT client wait for.
+	// The default is one of Go's; but on Linux those are late by up to a millisecond, which is much for a board in real
+	// time.
+	NewTimer func() espmqtt.Timer
 	// Dial is the board's network: it opens a TCP connection. The default is net.Dialer.DialContext.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
@@ -79,16 +80,18 @@ type Board struct {
 
 // power is the board's life from one start of the chip to the moment when nothing runs any more.
 type power struct {
-	board  *Board
-	cause  cause // of the start
-	on     time.Time
-	typed  *typed
-	off    chan struct{}
-	tasks  sync.WaitGroup
-	app    program
-	random *rand.Rand
-	heap   heap
-	waking chan struct{} // held by the task that the processor switches to
+	board    *Board
+	cause    cause // of the start
+	on       time.Time
+	typed    *typed
+	off      chan struct{}
+	tasks    sync.WaitGroup
+	app      program
+	random   *rand.Rand
+	heap     heap
+	waking   chan struct{} // held by the task that the processor switches to
+	taken    time.Time     // until then, by the task that ran last; for who holds waking
+	switched espmqtt.Timer // ends when the next one runs; likewise
 
 	mu    sync.Mutex
 	conns map[*networkConn]struct{}
@@ -106,6 +109,9 @@ func New(line io.ReadWriter, options Options) *Board {
 	}
 	if options.Seed == 0 {
 		options.Seed = uint64(time.Now().UnixNano())
+	}
+	if options.NewTimer == nil {
+		options.NewTimer = espmqtt.NewTimer
 	}
 	if options.Heap == 0 {
 		options.Heap = options.Chip.facts().heap
@@ -222,15 +228,16 @@ func (b *Board) boot(why cause) {
 		return
 	}
 	p := &power{
-		board:  b,
-		cause:  why,
-		on:     cmp.Or(b.options.Powered, time.Now()),
-		typed:  newTyped(b.options.Baud),
-		off:    make(chan struct{}),
-		random: rand.New(rand.NewPCG(b.options.Seed, uint64(b.options.MAC[5]))),
-		heap:   heap{size: b.options.Heap},
-		waking: make(chan struct{}, 1),
-		conns:  map[*networkConn]struct{}{},
+		board:    b,
+		cause:    why,
+		on:       cmp.Or(b.options.Powered, time.Now()),
+		typed:    newTyped(b.options.Baud),
+		off:      make(chan struct{}),
+		random:   rand.New(rand.NewPCG(b.options.Seed, uint64(b.options.MAC[5]))),
+		heap:     heap{size: b.options.Heap},
+		waking:   make(chan struct{}, 1),
+		switched: b.options.NewTimer(),
+		conns:    map[*networkConn]struct{}{},
 	}
 	b.options.Powered = time.Time{} // that was the first time
 	b.options.Seed++                // another boot, other random numbers

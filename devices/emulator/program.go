@@ -171,10 +171,11 @@ func (p *power) environment() espmqtt.Environment {
 		Dial:   p.dial,
 		Log:    p.log,
 		Wake:   func() { p.wake(wakeCost) },
-		Pause:  options.Pause,
+		Yield:  func() { p.wake(turn) },
 		Memory: p,
 		Panic:  func() { p.panic(BadLoad) },
 
+		NewTimer:  options.NewTimer,
 		NewOutbox: options.NewOutbox,
 
 		GlobalCAStore: options.CA,

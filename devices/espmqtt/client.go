@@ -33,11 +33,12 @@ type Environment struct {
 	CertificateBundle *x509.CertPool
 	// Signer is the key of the board's digital signature peripheral, which never shows it.
 	Signer crypto.Signer
-	// Wake is called by a task that something has woken, and returns when the task runs; or by one that has woken another
-	// one, which goes first. Nil: at once.
+	// Wake is called by a task that something has woken, and returns when the task runs. Nil: at once.
 	Wake func()
-	// Pause waits for a millisecond or less, where timers are late by that. Nil: there are no better ones than timers.
-	Pause func(time.Duration)
+	// Yield is called by who has woken the client's task, which goes first. Nil: at once.
+	Yield func()
+	// NewTimer makes a timer that does not run yet, for the polls and the waits to reconnect. Nil: one of Go's.
+	NewTimer func() Timer
 	// Memory is the heap that the client's own outbox lives on; nil is one without end.
 	Memory Memory
 	// NewOutbox makes the application's outbox, in a build with MQTT_CUSTOM_OUTBOX. One that is kept from one client to the
@@ -169,6 +170,12 @@ func New(config Config, kconfig Kconfig, environment Environment, behaviour Beha
 	}
 	if environment.Wake == nil {
 		c.environment.Wake = func() {}
+	}
+	if environment.Yield == nil {
+		c.environment.Yield = func() {}
+	}
+	if environment.NewTimer == nil {
+		c.environment.NewTimer = NewTimer
 	}
 	conflict, err := c.configure(config)
 	if err = cmp.Or(err, conflict); err != nil {
@@ -357,7 +364,7 @@ func (c *Client) Reconnect() error {
 	default:
 	}
 	if !c.inHandler {
-		c.environment.Wake() // the client's task, which has the higher priority
+		c.environment.Yield() // to the client's task, which has the higher priority
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package espmqtt
 
 import (
-	"cmp"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,34 +57,6 @@ func TestGreatLateness(t *testing.T) {
 	})
 }
 
-// TestExactPoll: where there is something better than timers, a poll ends on time although they are late by up to a
-// millisecond. A short poll, in which nothing that comes may be overheard, does without.
-func TestExactPoll(t *testing.T) {
-	for name, test := range map[string]struct {
-		pause          func(time.Duration)
-		poll           time.Duration // of the build; 0: the default
-		late, lateness time.Duration // of the timer, and of the poll
-	}{
-		"timers alone": {nil, 0, 700 * time.Microsecond, 700 * time.Microsecond},
-		"pause":        {time.Sleep, 0, 700 * time.Microsecond, 0},
-		"later":        {time.Sleep, 0, 1500 * time.Microsecond, 500 * time.Microsecond},
-		"short poll":   {time.Sleep, 5 * time.Millisecond, 700 * time.Microsecond, 700 * time.Microsecond},
-	} {
-		t.Run(name, func(t *testing.T) {
-			inRig(t, options{stay: true}, func(r *rig) {
-				r.environment.Pause = test.pause
-				r.kconfig.PollReadTimeout = cmp.Or(test.poll, r.kconfig.PollReadTimeout)
-				limit, start := r.kconfig.PollReadTimeout, time.Now()
-				r.poll(lateTransport{lateness: test.late})
-				want := limit + limit/pollExcess + loopCost + test.lateness
-				if took := time.Since(start); took != want || r.late.Load() != int64(test.lateness) {
-					t.Errorf("the poll took %v, not %v, and was late by %d ns", took, want, r.late.Load())
-				}
-			})
-		})
-	}
-}
-
 // TestClock: the client counts from the board's boot, and its ticks do too.
 func TestClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -103,4 +74,43 @@ func TestClock(t *testing.T) {
 			t.Errorf("five ticks of 10 ms, counted from the one that runs, ended at %v, not %v", passed, want)
 		}
 	})
+}
+
+// lateTimer is a timer that ends too late.
+type lateTimer struct{ Timer }
+
+func (t lateTimer) Reset(d time.Duration) { t.Timer.Reset(d + 700*time.Microsecond) }
+
+// TestOwnTimers: what the task waits for ends when the timer does that its environment has made.
+func TestOwnTimers(t *testing.T) {
+	for name, test := range map[string]struct {
+		newTimer func() Timer
+		late     time.Duration
+	}{
+		"Go's":  {nil, 0},
+		"other": {func() Timer { return lateTimer{NewTimer()} }, 700 * time.Microsecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inRig(t, options{stay: true, newTimer: test.newTimer}, func(r *rig) {
+				expect := func(wait string, want time.Duration, do func()) {
+					t.Helper()
+					start := time.Now()
+					do()
+					if took := time.Since(start); took != want+test.late {
+						t.Errorf("%s took %v, not %v", wait, took, want+test.late)
+					}
+				}
+				time.Sleep(time.Until(r.boot.Add(schedulerStart + 10*time.Second))) // a tick
+				expect("a wait of two ticks", 20*time.Millisecond, func() { r.sleepTicks(20*time.Millisecond, false) })
+				r.isLate(0)
+				r.port = 1883
+				transport, err := r.open()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer transport.close()
+				expect("a poll", ownPoll, func() { r.poll(transport) })
+			})
+		})
+	}
 }

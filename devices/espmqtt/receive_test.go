@@ -243,7 +243,7 @@ func FuzzReceive(f *testing.F) {
 				conn.pieces = append(conn.pieces, rest[:n])
 				rest = rest[n:]
 			}
-			c.transport = newSocket(conn, c.power, c.print)
+			c.transport = newSocket(conn, NewTimer(), c.power, c.print)
 			if !c.handshake() {
 				return
 			}

@@ -39,6 +39,7 @@ type options struct {
 	handler   func(*rig, Event)
 	behaviour Behaviour
 	outbox    func() Outbox // of the application; nil: the client's own
+	newTimer  func() Timer  // nil: Go's
 }
 
 // inRig runs a test with a client that is connected, unless the options say otherwise.
@@ -67,6 +68,7 @@ func inRig(t *testing.T, o options, run func(*rig)) {
 			MAC:       [6]byte{0x24, 0x0a, 0xc4, 0xab, 0xcd, 0xef},
 			Random:    rand.New(rand.NewPCG(1, 2)),
 			NewOutbox: o.outbox,
+			NewTimer:  o.newTimer,
 			Log: func(level byte, tag, text string) {
 				r.mu.Lock()
 				defer r.mu.Unlock()

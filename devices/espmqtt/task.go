@@ -86,31 +86,12 @@ func (c *client) poll(t transport) {
 	switch {
 	case t.poll(0):
 		c.isLate(0)
-	case t.poll(time.Until(end) - c.pausable(limit)), c.pauseUntil(end, limit) && t.poll(0):
+	case t.poll(time.Until(end)):
 		c.isLate(0)
 		c.environment.Wake()
 	default:
 		c.isLate(min(time.Since(end), limit)) // no more than the next poll can make good
 	}
-}
-
-// pausable is how much of a poll is left to Pause, for timers are late by as much. Nothing wakes the task from that, so that it
-// is only done where it is a small part of the poll.
-func (c *client) pausable(limit time.Duration) time.Duration {
-	if c.environment.Pause == nil || limit < 100*time.Millisecond {
-		return 0
-	}
-	return time.Millisecond
-}
-
-// pauseUntil waits for the rest of a poll, if it is left to Pause and not over.
-func (c *client) pauseUntil(end time.Time, limit time.Duration) bool {
-	rest := time.Until(end)
-	if c.pausable(limit) == 0 || rest <= 0 {
-		return false
-	}
-	c.environment.Pause(rest)
-	return true
 }
 
 // isLate notes by how much a wait was over too late; below zero, too early.
@@ -163,8 +144,8 @@ func (c *client) pause() time.Duration {
 }
 
 // schedulerStart is when FreeRTOS begins to count its ticks, by the board's clock, which runs before the scheduler does. How
-// much later that is differs from chip to chip and from build to build; here the ticks fall at 8.5 ms
-// modulo 10 after power-on, far from the round times at which a script does something.
+// much later that is differs from chip to chip and from build to build; here the ticks fall at 8.5 ms modulo 10 after
+// power-on, far from the round times at which a script does something.
 const schedulerStart = 8500 * time.Microsecond
 
 // sleepTicks waits for d in whole ticks of FreeRTOS, counted from the tick that is running, or until somebody asks for a
@@ -174,10 +155,11 @@ const schedulerStart = 8500 * time.Microsecond
 func (c *client) sleepTicks(d time.Duration, onRequest bool) (over int64) {
 	now := c.sinceBoot()
 	end := schedulerStart + (now - schedulerStart).Truncate(c.kconfig.Tick) + max(d.Truncate(c.kconfig.Tick), c.kconfig.Tick)
-	late := time.NewTimer(time.Until(c.boot.Add(end)))
-	defer late.Stop()
+	timer := c.environment.NewTimer()
+	timer.Reset(time.Until(c.boot.Add(end)))
+	defer timer.Stop()
 	select {
-	case <-late.C:
+	case <-timer.C():
 		c.isLate(min(time.Since(c.boot)-end, c.kconfig.Tick))
 		return clock(end)
 	case <-c.reconnect:
@@ -275,7 +257,7 @@ func (c *client) open() (transport, error) {
 	if conn, err = c.secure(conn); err != nil {
 		return unreachable(err)
 	}
-	s := newSocket(conn, c.power, c.print)
+	s := newSocket(conn, c.environment.NewTimer(), c.power, c.print)
 	s.secured = secure(c.settings.scheme)
 	c.online.Store(s)
 	if c.dead() { // the power went before anybody could know of the connection

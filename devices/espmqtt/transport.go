@@ -60,7 +60,7 @@ type socket struct {
 	secured bool          // with TLS on it
 	arrived chan struct{} // something new is in held or ended
 	room    chan struct{} // held has become shorter
-	late    *time.Timer   // of poll, the same for all its calls; nil before the first
+	timer   Timer         // of poll
 	errno   int           // of the call that failed last
 
 	mu    sync.Mutex
@@ -71,12 +71,15 @@ type socket struct {
 // errNoPower ends every operation on a board without power.
 var errNoPower = errors.New("the board has no power")
 
-func newSocket(conn net.Conn, power <-chan struct{}, print console) *socket {
+func newSocket(conn net.Conn, timer Timer, power <-chan struct{}, print console) *socket {
 	if tcp, ok := conn.(interface{ SetNoDelay(bool) error }); ok {
 		_ = tcp.SetNoDelay(false) // Nagle's algorithm is on, as in lwIP (ESP-TCP-01)
 	}
-	s := &socket{conn: conn, power: power, print: print, arrived: make(chan struct{}, 1), room: make(chan struct{}, 1)}
-	s.errno = errnoInProgress // of connect, which does not wait
+	s := &socket{
+		conn: conn, power: power, print: print, timer: timer,
+		arrived: make(chan struct{}, 1), room: make(chan struct{}, 1),
+		errno: errnoInProgress, // of connect, which does not wait
+	}
 	go s.receive()
 	return s
 }
@@ -158,16 +161,12 @@ func (s *socket) poll(wait time.Duration) bool {
 	if s.ready() || wait <= 0 {
 		return s.ready()
 	}
-	if s.late == nil {
-		s.late = time.NewTimer(wait)
-	} else {
-		s.late.Reset(wait)
-	}
-	defer s.late.Stop()
+	s.timer.Reset(wait)
+	defer s.timer.Stop()
 	for !s.ready() {
 		select {
 		case <-s.arrived:
-		case <-s.late.C:
+		case <-s.timer.C():
 			return s.ready()
 		case <-s.power:
 			return true

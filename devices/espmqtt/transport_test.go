@@ -34,7 +34,7 @@ func inSocket(t *testing.T, run func(t *testing.T, s *socket, far net.Conn, powe
 			t.Fatal(err)
 		}
 		power := make(chan struct{})
-		s := newSocket(near, power, silent)
+		s := newSocket(near, NewTimer(), power, silent)
 		defer s.close()
 		defer far.Close()
 		run(t, s, far, func() { close(power); s.powerOff() })

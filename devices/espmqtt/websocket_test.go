@@ -140,7 +140,7 @@ func FuzzWebSocket(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, size int) {
 		power := make(chan struct{})
 		w := &webSocket{
-			socket: newSocket(&memoryConn{pieces: [][]byte{bytes.Clone(data)}}, power, silent),
+			socket: newSocket(&memoryConn{pieces: [][]byte{bytes.Clone(data)}}, NewTimer(), power, silent),
 			random: rand.New(rand.NewPCG(1, 2)),
 			limit:  time.Second,
 		}
