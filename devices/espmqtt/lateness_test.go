@@ -1,6 +1,7 @@
 package espmqtt
 
 import (
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,4 +114,23 @@ func TestOwnTimers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRepeatedAfterAPoll: a message that is sent when a packet has woken the task is sent again after one poll, not after two,
+// wherever between two ms of the clock that was.
+func TestRepeatedAfterAPoll(t *testing.T) {
+	inRig(t, options{}, func(r *rig) {
+		for i := range 20 {
+			time.Sleep(300*time.Millisecond + time.Duration(i)*50*time.Microsecond)
+			id := r.Enqueue("t", nil, 1, false, true)
+			r.send("d000")
+			r.expect("32 05 0001 74 xxxx")
+			start := time.Now()
+			r.expect("3a 05 0001 74 xxxx")
+			if took := time.Since(start); took > 1500*time.Millisecond {
+				t.Errorf("message %d was sent again after %v", i, took)
+			}
+			r.send(fmt.Sprintf("4002%04x", id))
+		}
+	})
 }

@@ -99,9 +99,10 @@ func (c *client) isLate(by time.Duration) { c.late.Store(int64(by)) }
 
 // What a turn of the loop takes beside its wait, as recordings of the real client show it: a poll that runs out takes
 // longer than the set time. Without that, times that are multiples of the poll would meet exactly, which they never do on
-// a board.
+// a board. After a poll of a second more than 1001 ms have passed, so that a message that was sent at its beginning is
+// repeated at its end, wherever between two of the clock's ms it was sent.
 const (
-	pollExcess = 1250 // the part of the poll time by which it is exceeded
+	pollExcess = 1100 // the part of the poll time by which it is exceeded
 	loopCost   = 100 * time.Microsecond
 )
 
