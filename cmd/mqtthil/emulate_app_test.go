@@ -56,17 +56,7 @@ func TestEmulatePowered(t *testing.T) {
 func lineOfBoard(t *testing.T, pattern *regexp.Regexp, arguments ...string) (found []string) {
 	t.Helper()
 	command := program(t, append([]string{"emulate", "--stdio"}, arguments...)...)
-	console, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	printed, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	console, printed := startPiped(t, command)
 	for lines := bufio.NewScanner(printed); lines.Scan(); {
 		if found == nil {
 			if found = pattern.FindStringSubmatch(lines.Text()); found != nil {

@@ -239,21 +239,11 @@ func TestEmulateSeveral(t *testing.T) {
 func TestEmulateStdioWithControl(t *testing.T) {
 	t.Parallel()
 	command := program(t, "emulate", "--stdio", "--control-tcp", "0")
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
 	stderr, err := command.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	stdin, stdout := startPiped(t, command)
 	line, err := bufio.NewReader(stderr).ReadString('\n')
 	address, found := strings.CutPrefix(strings.TrimSpace(line), "control at ")
 	if !found {
@@ -295,17 +285,7 @@ func TestEmulateExactTimers(t *testing.T) {
 	}
 	_ = l.Close()
 	command := program(t, "emulate", "--stdio", "--app", "tcp", "--uri", "mqtt://"+l.Addr().String())
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
+	stdin, stdout := startPiped(t, command)
 	lines := bufio.NewScanner(stdout)
 	for lines.Scan() && !strings.Contains(lines.Text(), "MQTT_EVENT_DISCONNECTED") {
 	}

@@ -40,6 +40,23 @@ func program(t *testing.T, arguments ...string) *exec.Cmd {
 	return command
 }
 
+// startPiped starts a command line and returns the ends of its standard streams. It is gone when the test has ended.
+func startPiped(t *testing.T, command *exec.Cmd) (stdin io.WriteCloser, stdout io.ReadCloser) {
+	t.Helper()
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stdout, err = command.StdoutPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = command.Process.Kill() })
+	return stdin, stdout
+}
+
 // result runs a command line to its end.
 func result(t *testing.T, command *exec.Cmd) (code int, stdout, stderr string) {
 	t.Helper()

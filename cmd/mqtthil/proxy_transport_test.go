@@ -163,18 +163,7 @@ func TestProxyBeforeESP(t *testing.T) {
 			board := program(t, append([]string{"emulate", "--stdio", "--app", test.app,
 				"--uri", test.scheme + "://localhost:" + port + "/mqtt"}, test.flags...)...)
 			board.Dir = folder
-			console, err := board.StdinPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			printed, err := board.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := board.Start(); err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = board.Process.Kill() }()
+			console, printed := startPiped(t, board)
 			connected := false
 			var said strings.Builder
 			for lines := bufio.NewScanner(printed); lines.Scan(); {

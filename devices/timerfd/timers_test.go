@@ -8,6 +8,7 @@ import (
 	"time"
 )
 
+// timers are new ones, as long as the test runs.
 func timers(t testing.TB) *Timers {
 	timers, err := New()
 	if err != nil {
@@ -15,6 +16,13 @@ func timers(t testing.TB) *Timers {
 	}
 	t.Cleanup(func() { _ = timers.Close() })
 	return timers
+}
+
+// over waits for a timer.
+func over(timers *Timers, d time.Duration) {
+	timer := timers.New()
+	timer.Reset(d)
+	<-timer.C()
 }
 
 // TestEnd: many timers at once, started in any order and some of them stopped, each end once, and none before its time but
@@ -75,12 +83,7 @@ func TestOrder(t *testing.T) {
 // goes by the new time only.
 func TestStopAndReset(t *testing.T) {
 	timers := timers(t)
-	over := func(d time.Duration) {
-		t.Helper()
-		timer := timers.New()
-		timer.Reset(d)
-		<-timer.C()
-	}
+	over := func(d time.Duration) { over(timers, d) }
 	for name, act := range map[string]func(*Timer){
 		"stopped while it runs": func(timer *Timer) {
 			timer.Reset(time.Millisecond)
@@ -123,6 +126,7 @@ func TestStopAndReset(t *testing.T) {
 
 // TestClose: closing ends what waits for the file; a timer that is started afterwards does not end, and nothing breaks.
 func TestClose(t *testing.T) {
+	others := timers(t)
 	timers, err := New()
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +137,7 @@ func TestClose(t *testing.T) {
 		t.Error(err)
 	}
 	timer.Reset(time.Millisecond)
-	<-time.After(5 * time.Millisecond)
+	over(others, 3*time.Millisecond)
 	select {
 	case <-timer.C():
 		t.Error("it ended")
