@@ -43,7 +43,7 @@ type Options struct {
 	// The default is one of Go's; but on Linux those are late by up to a millisecond, which is much for a board in real
 	// time.
 	NewTimer func() espmqtt.Timer
-	// Dial is the board's network: it opens a TCP connection. The default is net.Dialer.DialContext.
+	// Dial is the board's network: it opens a TCP connection. The default is net.Dialer.DialContext, without keep-alive probes.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -117,7 +117,7 @@ func New(line io.ReadWriter, options Options) *Board {
 		options.Heap = options.Chip.facts().heap
 	}
 	if options.Dial == nil {
-		options.Dial = new(net.Dialer).DialContext
+		options.Dial = (&net.Dialer{KeepAlive: -1}).DialContext // off, as in lwIP, until a program asks for it
 	}
 	b := &Board{options: options, uart: newUART(line, options.Baud), switching: make(chan struct{}, 1),
 		wifi: make(chan struct{}), fuse: -1}

@@ -145,9 +145,10 @@ func (c *client) pause() time.Duration {
 }
 
 // schedulerStart is when FreeRTOS begins to count its ticks, by the board's clock, which runs before the scheduler does. How
-// much later that is differs from chip to chip and from build to build; here the ticks fall at 8.5 ms modulo 10 after
-// power-on, far from the round times at which a script does something.
-const schedulerStart = 8500 * time.Microsecond
+// much later that is differs from chip to chip and from build to build. Here the ticks fall at 9.5 ms modulo 10 after
+// power-on: a script that starts the board itself, and then counts in round times, does most of what it does some 0.5 to 3 ms
+// after one (measured), and is so as far as can be from where a tick more or less changes what the client does.
+const schedulerStart = 9500 * time.Microsecond
 
 // sleepTicks waits for d in whole ticks of FreeRTOS, counted from the tick that is running, or until somebody asks for a
 // reconnect. That is why a reconnect takes 1.5 times the set time (ESP-TASK-08). It returns when it was to be over, in ms
