@@ -145,9 +145,9 @@ func (c *client) pause() time.Duration {
 }
 
 // schedulerStart is when FreeRTOS begins to count its ticks, by the board's clock, which runs before the scheduler does. How
-// much later that is differs from chip to chip and from build to build. Here the ticks fall at 9.5 ms modulo 10 after
-// power-on: a script that starts the board itself, and then counts in round times, does most of what it does some 0.5 to 3 ms
-// after one (measured), and is so as far as can be from where a tick more or less changes what the client does.
+// much later that is differs from chip to chip and from build to build; this is no chip's figure. It was picked so that the
+// ticks fall at 9.5 ms modulo 10 after power-on: a script that starts the board as a process, and then counts in round times,
+// was measured to act 0 to 3 ms after one in most cases, where a tick more or less seldom changes what the client does.
 const schedulerStart = 9500 * time.Microsecond
 
 // sleepTicks waits for d in whole ticks of FreeRTOS, counted from the tick that is running, or until somebody asks for a
